@@ -1,0 +1,1 @@
+//! Benchmarks, one per line of the budget.

@@ -1,0 +1,27 @@
+//! The seam between a storage engine and the operating system: files, directories, a lock, the
+//! clock and threads, behind two object-safe traits, so that the same program runs on a real
+//! disk ([`StdFs`]), on a memory file system that knows what a power cut would take ([`MemFs`]),
+//! or on a wrapper that injects faults.
+//!
+//! ```
+//! use kv_vfs::{Fs, FsFileExt, MemFs};
+//! use std::path::Path;
+//!
+//! let fs = MemFs::new();
+//! fs.create_dir(Path::new("/db"))?;
+//! let file = fs.create_new(Path::new("/db/a"))?;
+//! file.write_all_at(b"hello", 0)?;
+//! file.sync_data()?;
+//! fs.sync_dir(Path::new("/db"))?;
+//! let mut back = [0; 5];
+//! file.read_exact_at(&mut back, 0)?;
+//! assert_eq!(&back, b"hello");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod fs;
+
+pub use fs::{
+    Clock, DirEntry, FileKind, Fs, FsFile, FsFileExt, FsLock, Job, Metadata, Mode, Thread,
+};
