@@ -1,1 +1,49 @@
-fn main() {}
+//! The chores of the project as one program: `cargo xtask <chore>`.
+//!
+//! Every chore is a function from arguments to a result; what fails is printed and the exit code
+//! says so.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program beside the store works on the real files, not through its seam"
+)]
+
+mod ci;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+
+  ci      everything that is checked before a change is taken (runs .ci/run)
+  tidy    the project's rules that no compiler checks
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chore = arguments.first().map(String::as_str);
+    let done = match chore {
+        Some("ci") => ci::run(root()),
+        Some("tidy") => tidy::run(root()),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's directory.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
