@@ -1,0 +1,281 @@
+//! Many sorted cursors as one, in both directions.
+//!
+//! The child that stands first is kept outside of the heap: its next entry is compared with the
+//! runner-up alone (the heap's root), so a run of entries from one child costs one comparison
+//! each, and a single child costs none. Nothing is allocated once every child has been seen.
+
+use kv_core::{Cursor, SeqNo, Trailer};
+
+/// A cursor that can leave out a stretch which a range tombstone hides, without reading it.
+pub(crate) trait Skip: Cursor {
+    /// Goes on to the first entry that is not below `end` or not older than `seq`, where that
+    /// can be told without reading what lies between. Answers whether it moved; an answer of
+    /// false means that the caller has to go step by step.
+    fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool, Self::Error>;
+
+    /// Goes back to the last entry that is below `start` or not older than `seq`, under the same
+    /// condition.
+    fn skip_backward(&mut self, start: &[u8], seq: SeqNo) -> Result<bool, Self::Error>;
+}
+
+/// The union of its children in internal order. Of two entries that are equal in key and
+/// trailer, the one of the earlier child comes first.
+pub(crate) struct Merge<C: Cursor> {
+    children: Vec<C>,
+    /// The child that stands first in the direction of travel; none where the merge is invalid.
+    winner: Option<usize>,
+    /// The other valid children, a binary heap whose root is the runner-up.
+    others: Vec<usize>,
+    backward: bool,
+    error: Option<C::Error>,
+    /// Keeps the key while the others are moved on a change of direction.
+    turning: Vec<u8>,
+}
+
+impl<C: Cursor> Merge<C>
+where
+    C::Error: Clone,
+{
+    /// Merges `children`, the newest first. Not valid until positioned.
+    pub(crate) fn new(children: Vec<C>) -> Merge<C> {
+        let others = Vec::with_capacity(children.len());
+        Merge { children, winner: None, others, backward: false, error: None, turning: Vec::new() }
+    }
+
+    /// Positions every child with `go` and finds the winner.
+    fn position(
+        &mut self,
+        backward: bool,
+        mut go: impl FnMut(usize, &mut C) -> Result<(), C::Error>,
+    ) -> Result<(), C::Error> {
+        self.winner = None;
+        self.error = None;
+        self.backward = backward;
+        self.others.clear();
+        for (i, child) in self.children.iter_mut().enumerate() {
+            if let Err(error) = go(i, child) {
+                return self.fail(error);
+            }
+            if child.valid() {
+                self.others.push(i);
+            }
+        }
+        for slot in (0..self.others.len() / 2).rev() {
+            self.sift_down(slot);
+        }
+        self.winner = self.pop();
+        Ok(())
+    }
+
+    fn fail<T>(&mut self, error: C::Error) -> Result<T, C::Error> {
+        self.winner = None;
+        self.error = Some(error.clone());
+        Err(error)
+    }
+
+    #[cold]
+    fn nowhere(&self) -> Result<(), C::Error> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Restores the order after child `moved`, the winner until now, has moved.
+    #[inline]
+    fn settle(&mut self, moved: usize) {
+        let Some(&second) = self.others.first() else {
+            if !self.children[moved].valid() {
+                self.winner = None;
+            }
+            return;
+        };
+        if !self.children[moved].valid() {
+            self.winner = self.pop();
+        } else if precedes(&self.children, self.backward, second, moved) {
+            self.winner = Some(second);
+            self.others[0] = moved;
+            self.sift_down(0);
+        }
+    }
+
+    /// Takes the root out of the heap.
+    fn pop(&mut self) -> Option<usize> {
+        let last = self.others.pop()?;
+        let Some(root) = self.others.first_mut() else { return Some(last) };
+        let root = std::mem::replace(root, last);
+        self.sift_down(0);
+        Some(root)
+    }
+
+    fn sift_down(&mut self, mut slot: usize) {
+        let heap = self.others.as_mut_slice();
+        loop {
+            let mut down = 2 * slot + 1;
+            if down >= heap.len() {
+                return;
+            }
+            let right = down + 1;
+            if right < heap.len()
+                && precedes(&self.children, self.backward, heap[right], heap[down])
+            {
+                down = right;
+            }
+            if precedes(&self.children, self.backward, heap[slot], heap[down]) {
+                return;
+            }
+            heap.swap(slot, down);
+            slot = down;
+        }
+    }
+
+    /// Goes one entry on in the other direction than before. The winner steps; every other child
+    /// may stand anywhere, so it is sought anew around the winner's entry.
+    #[cold]
+    fn turn(&mut self) -> Result<(), C::Error> {
+        let Some(winner) = self.winner else { return self.nowhere() };
+        let backward = !self.backward;
+        let mut key = std::mem::take(&mut self.turning);
+        key.clear();
+        key.extend_from_slice(self.children[winner].key());
+        let trailer = self.children[winner].trailer();
+        let turned = self.position(backward, |i, child| {
+            if i == winner {
+                return if backward { child.prev() } else { child.next() };
+            }
+            child.seek(&key, trailer)?;
+            if !child.valid() {
+                return if backward { child.last() } else { Ok(()) };
+            }
+            let twin = child.trailer() == trailer && child.key() == key.as_slice();
+            match (backward, twin && i < winner) {
+                (true, false) => child.prev(),
+                (false, true) => child.next(),
+                _ => Ok(()),
+            }
+        });
+        self.turning = key;
+        turned
+    }
+}
+
+/// Whether child `a` stands before child `b` in the direction of travel. No two children tie.
+#[inline]
+fn precedes<C: Cursor>(children: &[C], backward: bool, a: usize, b: usize) -> bool {
+    let (x, y) = (&children[a], &children[b]);
+    let order =
+        x.key().cmp(y.key()).then_with(|| y.trailer().cmp(&x.trailer())).then_with(|| a.cmp(&b));
+    if backward { order.is_gt() } else { order.is_lt() }
+}
+
+/// The child that the merge stands on. Panics where it stands on none, as the trait says.
+macro_rules! winner {
+    ($merge:expr) => {
+        match $merge.winner {
+            Some(i) => &$merge.children[i],
+            None => panic!("the cursor stands on no entry"),
+        }
+    };
+}
+
+impl<C: Cursor> Cursor for Merge<C>
+where
+    C::Error: Clone,
+{
+    type Error = C::Error;
+
+    fn first(&mut self) -> Result<(), C::Error> {
+        self.position(false, |_, child| child.first())
+    }
+
+    fn last(&mut self) -> Result<(), C::Error> {
+        self.position(true, |_, child| child.last())
+    }
+
+    fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), C::Error> {
+        self.position(false, |_, child| child.seek(key, trailer))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<(), C::Error> {
+        self.position(true, |_, child| child.seek_before(key))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<(), C::Error> {
+        if self.backward {
+            return self.turn();
+        }
+        let Some(winner) = self.winner else { return self.nowhere() };
+        if let Err(error) = self.children[winner].next() {
+            return self.fail(error);
+        }
+        self.settle(winner);
+        Ok(())
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<(), C::Error> {
+        if !self.backward {
+            return self.turn();
+        }
+        let Some(winner) = self.winner else { return self.nowhere() };
+        if let Err(error) = self.children[winner].prev() {
+            return self.fail(error);
+        }
+        self.settle(winner);
+        Ok(())
+    }
+
+    #[inline]
+    fn valid(&self) -> bool {
+        self.winner.is_some()
+    }
+
+    #[inline]
+    fn key(&self) -> &[u8] {
+        winner!(self).key()
+    }
+
+    #[inline]
+    fn trailer(&self) -> Trailer {
+        winner!(self).trailer()
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        winner!(self).value()
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> bytes::Bytes {
+        winner!(self).value_bytes()
+    }
+}
+
+/// Only the winner skips: another child gets its turn when it has become the winner.
+impl<C: Skip> Skip for Merge<C>
+where
+    C::Error: Clone,
+{
+    fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool, C::Error> {
+        let Some(winner) = self.winner.filter(|_| !self.backward) else { return Ok(false) };
+        match self.children[winner].skip_forward(end, seq) {
+            Ok(moved) => {
+                self.settle(winner);
+                Ok(moved)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn skip_backward(&mut self, start: &[u8], seq: SeqNo) -> Result<bool, C::Error> {
+        let Some(winner) = self.winner.filter(|_| self.backward) else { return Ok(false) };
+        match self.children[winner].skip_backward(start, seq) {
+            Ok(moved) => {
+                self.settle(winner);
+                Ok(moved)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

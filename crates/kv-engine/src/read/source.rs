@@ -1,0 +1,132 @@
+//! The places that a read merges: memtables, single tables, levels.
+
+use super::level::LevelCursor;
+use super::merge::Skip;
+use crate::error::{Error, Result};
+use bytes::Bytes;
+use kv_core::{Cursor, SeqNo, Trailer};
+use kv_memtable::MemCursor;
+use kv_sstable::TableCursor;
+
+/// One sorted run of entries; an enum, so that no step goes through a vtable.
+pub(crate) enum Source {
+    /// A memtable.
+    Mem(MemCursor),
+    /// A table of level 0, with the largest sequence number in it.
+    Table(TableCursor, SeqNo),
+    /// A level of disjoint tables.
+    Level(LevelCursor),
+}
+
+impl Source {
+    /// A memtable.
+    pub(crate) fn mem(cursor: MemCursor) -> Source {
+        Source::Mem(cursor)
+    }
+
+    /// A single table; `max_seq` is the largest sequence number in it.
+    pub(crate) fn table(cursor: TableCursor, max_seq: SeqNo) -> Source {
+        Source::Table(cursor, max_seq)
+    }
+
+    /// A level.
+    pub(crate) fn level(cursor: LevelCursor) -> Source {
+        Source::Level(cursor)
+    }
+}
+
+macro_rules! each {
+    ($source:expr, $cursor:ident => $call:expr) => {
+        match $source {
+            Source::Mem($cursor) => $call,
+            Source::Table($cursor, _) => $call,
+            Source::Level($cursor) => $call,
+        }
+    };
+}
+
+impl Cursor for Source {
+    type Error = Error;
+
+    fn first(&mut self) -> Result<()> {
+        each!(self, cursor => Ok(cursor.first()?))
+    }
+
+    fn last(&mut self) -> Result<()> {
+        each!(self, cursor => Ok(cursor.last()?))
+    }
+
+    fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        each!(self, cursor => Ok(cursor.seek(key, trailer)?))
+    }
+
+    fn seek_before(&mut self, key: &[u8]) -> Result<()> {
+        each!(self, cursor => Ok(cursor.seek_before(key)?))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<()> {
+        each!(self, cursor => Ok(cursor.next()?))
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<()> {
+        each!(self, cursor => Ok(cursor.prev()?))
+    }
+
+    #[inline]
+    fn valid(&self) -> bool {
+        each!(self, cursor => cursor.valid())
+    }
+
+    #[inline]
+    fn key(&self) -> &[u8] {
+        each!(self, cursor => cursor.key())
+    }
+
+    #[inline]
+    fn trailer(&self) -> Trailer {
+        each!(self, cursor => cursor.trailer())
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        each!(self, cursor => cursor.value())
+    }
+
+    #[inline]
+    fn value_bytes(&self) -> Bytes {
+        each!(self, cursor => cursor.value_bytes())
+    }
+}
+
+impl Skip for Source {
+    fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool> {
+        match self {
+            // A memtable mostly holds newer entries too, and its steps are cheap.
+            Source::Mem(_) => Ok(false),
+            Source::Table(cursor, max_seq) => {
+                let hidden = *max_seq < seq && cursor.valid() && cursor.key() < end;
+                if hidden {
+                    cursor.seek(end, Trailer::MAX)?;
+                }
+                Ok(hidden)
+            }
+            Source::Level(cursor) => cursor.skip_forward(end, seq),
+        }
+    }
+
+    fn skip_backward(&mut self, start: &[u8], seq: SeqNo) -> Result<bool> {
+        match self {
+            Source::Mem(_) => Ok(false),
+            Source::Table(cursor, max_seq) => {
+                let hidden = *max_seq < seq && cursor.valid() && cursor.key() >= start;
+                if hidden {
+                    cursor.seek_before(start)?;
+                }
+                Ok(hidden)
+            }
+            Source::Level(cursor) => cursor.skip_backward(start, seq),
+        }
+    }
+}

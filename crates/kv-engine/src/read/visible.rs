@@ -1,0 +1,408 @@
+//! What one reader sees: of every key the newest version that its snapshot knows, unless that
+//! is deleted or expired.
+//!
+//! Forward, the versions of a key come newest first: the first one that the snapshot knows
+//! decides, and the cursor below stays on the entry shown. Backward they come oldest first: the
+//! decision falls when all have passed, so the value is kept here, and the cursor below stands
+//! before every version of the key shown.
+
+use super::cover::Cover;
+use super::merge::Skip;
+use crate::error::{Error, Result};
+use bytes::{Buf, Bytes};
+use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, split_expiry};
+use std::sync::Arc;
+
+/// So many versions of one key are passed step by step; a seek is cheaper than more.
+const MAX_STEPS: usize = 8;
+
+/// So many keys in a row are found covered before a seek over the range tombstone is tried.
+const COVERED_BEFORE_SKIP: usize = 4;
+
+/// An expiring put's stored value begins with its expiry.
+const EXPIRY_LEN: usize = 8;
+
+/// Sorts behind every version of its key: no kind is zero.
+const BEHIND_ALL: Trailer = Trailer::from_raw(0);
+
+/// The moment that a reader sees, and the keys that it asked for.
+pub(crate) struct Sight {
+    /// Versions with a larger sequence number are not seen.
+    pub(crate) snapshot: SeqNo,
+    /// Entries that expire at or before this moment (milliseconds since the Unix epoch) are not
+    /// seen.
+    pub(crate) now_ms: u64,
+    /// Every range tombstone of the view.
+    pub(crate) tombstones: Option<Arc<RangeTombstones>>,
+    /// The first stored key to show.
+    pub(crate) lower: Option<Bytes>,
+    /// The first stored key not to show any more.
+    pub(crate) upper: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Nowhere,
+    /// The cursor below stands on the entry shown.
+    Entry,
+    /// The cursor below stands before all versions of the key shown.
+    Before,
+}
+
+/// The visible entries of `C` in a [`Sight`], in key order, each key once.
+///
+/// After an error it is not valid, and repeats the error until it is positioned anew.
+pub(crate) struct Visible<C> {
+    inner: C,
+    cover: Cover,
+    snapshot: SeqNo,
+    now_ms: u64,
+    lower: Option<Bytes>,
+    upper: Option<Bytes>,
+    at: At,
+    /// The key shown; while searching, the key that was seen last.
+    key: Vec<u8>,
+    /// The user's value where `at` is `Before`.
+    value: Bytes,
+    /// Where the user's value begins in the stored one, where `at` is `Entry`.
+    value_at: usize,
+    /// How many keys in a row were found under a range tombstone.
+    covered: usize,
+    skipped: u64,
+    error: Option<Error>,
+}
+
+impl<C: Skip<Error = Error>> Visible<C> {
+    /// Shows `inner` through `sight`. Not valid until positioned.
+    pub(crate) fn new(inner: C, sight: Sight) -> Visible<C> {
+        Visible {
+            inner,
+            cover: Cover::new(sight.tombstones, sight.snapshot),
+            snapshot: sight.snapshot,
+            now_ms: sight.now_ms,
+            lower: sight.lower,
+            upper: sight.upper,
+            at: At::Nowhere,
+            key: Vec::new(),
+            value: Bytes::new(),
+            value_at: 0,
+            covered: 0,
+            skipped: 0,
+            error: None,
+        }
+    }
+
+    /// Goes to the first key.
+    pub(crate) fn first(&mut self) -> Result<()> {
+        self.reset();
+        let placed = match &self.lower {
+            Some(lower) => self.inner.seek(lower, Trailer::upper_bound(self.snapshot)),
+            None => self.inner.first(),
+        };
+        let done = placed.and_then(|()| self.forward(false));
+        self.latch(done)
+    }
+
+    /// Goes to the last key.
+    pub(crate) fn last(&mut self) -> Result<()> {
+        self.reset();
+        let placed = match &self.upper {
+            Some(upper) => self.inner.seek_before(upper),
+            None => self.inner.last(),
+        };
+        let done = placed.and_then(|()| self.backward());
+        self.latch(done)
+    }
+
+    /// Goes to the first key >= `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<()> {
+        if self.lower.as_ref().is_some_and(|lower| key <= lower) {
+            return self.first();
+        }
+        self.reset();
+        if self.upper.as_ref().is_some_and(|upper| key >= upper) {
+            return Ok(());
+        }
+        let placed = self.inner.seek(key, Trailer::upper_bound(self.snapshot));
+        let done = placed.and_then(|()| self.forward(false));
+        self.latch(done)
+    }
+
+    /// Goes to the last key <= `key`.
+    pub(crate) fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
+        if self.upper.as_ref().is_some_and(|upper| key >= upper) {
+            return self.last();
+        }
+        self.reset();
+        if self.lower.as_ref().is_some_and(|lower| key < lower) {
+            return Ok(());
+        }
+        // The smallest key behind `key`.
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.key.push(0);
+        let placed = self.inner.seek_before(&self.key);
+        let done = placed.and_then(|()| self.backward());
+        self.latch(done)
+    }
+
+    /// Goes one key on; does nothing where not valid.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<()> {
+        let done = match self.at {
+            At::Nowhere => return self.nowhere(),
+            At::Entry => {
+                self.at = At::Nowhere;
+                self.inner.next().and_then(|()| self.forward(true))
+            }
+            At::Before => {
+                self.at = At::Nowhere;
+                self.value = Bytes::new();
+                self.inner.seek(&self.key, BEHIND_ALL).and_then(|()| self.forward(false))
+            }
+        };
+        if done.is_err() { self.latch(done) } else { done }
+    }
+
+    /// Goes one key back; does nothing where not valid.
+    #[inline]
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        let done = match std::mem::replace(&mut self.at, At::Nowhere) {
+            At::Nowhere => return self.nowhere(),
+            At::Entry => self.inner.seek_before(&self.key).and_then(|()| self.backward()),
+            At::Before => self.backward(),
+        };
+        if done.is_err() { self.latch(done) } else { done }
+    }
+
+    /// Whether it stands on a key.
+    #[inline]
+    pub(crate) fn valid(&self) -> bool {
+        self.at != At::Nowhere
+    }
+
+    /// The stored key. Of no meaning when not valid.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The user's value. Panics when not valid.
+    #[inline]
+    pub(crate) fn value(&self) -> &[u8] {
+        match self.at {
+            At::Before => &self.value,
+            _ => self.inner.value().get(self.value_at..).unwrap_or_default(),
+        }
+    }
+
+    /// The user's value in a form that outlives the cursor; a slice of the block where it lies
+    /// in one. Panics when not valid.
+    pub(crate) fn value_bytes(&self) -> Bytes {
+        match self.at {
+            At::Before => self.value.clone(),
+            _ => {
+                let mut value = self.inner.value_bytes();
+                value.advance(self.value_at.min(value.len()));
+                value
+            }
+        }
+    }
+
+    /// How many entries were passed that are not shown: old versions, deleted, expired.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn reset(&mut self) {
+        self.at = At::Nowhere;
+        self.error = None;
+        self.value = Bytes::new();
+        self.covered = 0;
+    }
+
+    fn latch(&mut self, done: Result<()>) -> Result<()> {
+        if let Err(error) = &done {
+            self.at = At::Nowhere;
+            self.error = Some(error.clone());
+        }
+        done
+    }
+
+    #[cold]
+    fn nowhere(&self) -> Result<()> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    /// Finds the first visible key from where the cursor below stands. With `decided`, versions
+    /// of `self.key` are passed over.
+    #[inline]
+    fn forward(&mut self, mut decided: bool) -> Result<()> {
+        let mut tracked = decided;
+        let mut steps = 0;
+        while self.inner.valid() {
+            let key = self.inner.key();
+            if self.upper.as_ref().is_some_and(|upper| key >= upper) {
+                break;
+            }
+            if !(tracked && key == self.key.as_slice()) {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                (tracked, decided, steps) = (true, false, 0);
+            }
+            let trailer = self.inner.trailer();
+            if !decided && trailer.seq() <= self.snapshot {
+                decided = true;
+                let cover = self.cover.over(&self.key);
+                if trailer.seq() < cover {
+                    self.step_under(cover)?;
+                    continue;
+                }
+                self.covered = 0;
+                if let Some(at) = shown(trailer, || self.inner.value(), self.now_ms)? {
+                    self.value_at = at;
+                    self.at = At::Entry;
+                    return Ok(());
+                }
+            }
+            self.skipped += 1;
+            steps += 1;
+            if steps <= MAX_STEPS {
+                self.inner.next()?;
+                continue;
+            }
+            steps = 0;
+            let behind = if decided { BEHIND_ALL } else { Trailer::upper_bound(self.snapshot) };
+            self.inner.seek(&self.key, behind)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves an entry under a range tombstone with sequence number `cover`, forward.
+    #[cold]
+    fn step_under(&mut self, cover: SeqNo) -> Result<()> {
+        self.skipped += 1;
+        self.covered += 1;
+        if self.covered >= COVERED_BEFORE_SKIP
+            && let Some(fragment) = self.cover.fragment()
+        {
+            let end = match &self.upper {
+                Some(upper) if upper < &fragment.end => upper,
+                _ => &fragment.end,
+            };
+            if self.inner.skip_forward(end, cover)? {
+                return Ok(());
+            }
+        }
+        self.inner.next()
+    }
+
+    /// Finds the last visible key from where the cursor below stands, which is the oldest
+    /// version of a key.
+    fn backward(&mut self) -> Result<()> {
+        while self.inner.valid() {
+            let key = self.inner.key();
+            if self.lower.as_ref().is_some_and(|lower| key < lower) {
+                break;
+            }
+            self.key.clear();
+            self.key.extend_from_slice(key);
+            let Some(trailer) = self.pass_versions()? else { continue };
+            let cover = self.cover.over(&self.key);
+            if trailer.seq() < cover {
+                self.skipped += 1;
+                self.skip_under(cover)?;
+                continue;
+            }
+            self.covered = 0;
+            if let Some(at) = shown(trailer, || &self.value, self.now_ms)? {
+                self.value.advance(at);
+                self.at = At::Before;
+                return Ok(());
+            }
+            self.skipped += 1;
+        }
+        self.value = Bytes::new();
+        Ok(())
+    }
+
+    /// Goes back over all versions of `self.key`. Answers the newest one that the snapshot sees
+    /// and leaves its value in `self.value`.
+    #[inline]
+    fn pass_versions(&mut self) -> Result<Option<Trailer>> {
+        let mut newest = None;
+        let mut steps = 0;
+        loop {
+            let trailer = self.inner.trailer();
+            let seen = trailer.seq() <= self.snapshot;
+            if seen {
+                self.value = self.inner.value_bytes();
+                self.skipped += u64::from(newest.is_some());
+                newest = Some(trailer);
+            } else {
+                self.skipped += 1;
+            }
+            steps += 1;
+            if steps > MAX_STEPS {
+                if seen {
+                    // A newer one may be seen as well; this one is, so there is one to find.
+                    self.inner.seek(&self.key, Trailer::upper_bound(self.snapshot))?;
+                    if self.inner.valid() && self.inner.key() == self.key.as_slice() {
+                        self.value = self.inner.value_bytes();
+                        newest = Some(self.inner.trailer());
+                    }
+                }
+                self.inner.seek_before(&self.key)?;
+                return Ok(newest);
+            }
+            self.inner.prev()?;
+            if !self.inner.valid() || self.inner.key() != self.key.as_slice() {
+                return Ok(newest);
+            }
+        }
+    }
+
+    /// After a key under a range tombstone with sequence number `cover` was left backward: leaves
+    /// out what else the tombstone hides, where that pays.
+    #[cold]
+    fn skip_under(&mut self, cover: SeqNo) -> Result<()> {
+        self.covered += 1;
+        if self.covered >= COVERED_BEFORE_SKIP
+            && let Some(fragment) = self.cover.fragment()
+        {
+            let start = match &self.lower {
+                Some(lower) if lower > &fragment.start => lower,
+                _ => &fragment.start,
+            };
+            self.inner.skip_backward(start, cover)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the user's value begins in the stored one; `None` where the entry hides its key.
+#[inline]
+fn shown<'a>(
+    trailer: Trailer,
+    stored: impl FnOnce() -> &'a [u8],
+    now_ms: u64,
+) -> Result<Option<usize>> {
+    match trailer.kind() {
+        Some(Kind::Put) => Ok(Some(0)),
+        Some(Kind::Delete) => Ok(None),
+        Some(Kind::PutExpiring) => match split_expiry(stored()) {
+            Some((expiry, _)) => Ok((now_ms < expiry).then_some(EXPIRY_LEN)),
+            None => Err(Error::corrupt(
+                "an expiring entry is too short to hold its expiry; run verify to find its file",
+            )),
+        },
+        _ => Err(Error::corrupt(format!(
+            "an entry has the kind {}, which this release does not read; run verify to find its \
+             file",
+            trailer.raw() as u8
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
