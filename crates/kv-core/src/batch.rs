@@ -252,7 +252,8 @@ mod tests {
         batch.delete_range(b"a", b"b");
         let bytes = batch.as_bytes().to_vec();
         for cut in 0..bytes.len() {
-            let whole = decode_batch(&bytes[..cut]).and_then(|ops| ops.collect::<Result<Vec<_>, _>>());
+            let whole =
+                decode_batch(&bytes[..cut]).and_then(|ops| ops.collect::<Result<Vec<_>, _>>());
             assert!(whole.is_err(), "cut at {cut}");
         }
         for i in 0..bytes.len() {

@@ -85,8 +85,7 @@ impl RangeTombstones {
                 && !f.seqs.is_empty()
                 && f.seqs.iter().zip(f.seqs.iter().skip(1)).all(|(a, b)| a > b)
         });
-        let ordered =
-            fragments.iter().zip(fragments.iter().skip(1)).all(|(a, b)| a.end <= b.start);
+        let ordered = fragments.iter().zip(fragments.iter().skip(1)).all(|(a, b)| a.end <= b.start);
         (whole && ordered).then_some(RangeTombstones { fragments })
     }
 
@@ -187,18 +186,19 @@ mod tests {
         for x in &ranges {
             for y in &ranges {
                 for z in &ranges {
-                    let set = [
-                        tombstone(x.0, x.1, 3),
-                        tombstone(y.0, y.1, 5),
-                        tombstone(z.0, z.1, 5),
-                    ];
+                    let set =
+                        [tombstone(x.0, x.1, 3), tombstone(y.0, y.1, 5), tombstone(z.0, z.1, 5)];
                     let built = RangeTombstones::new(set.clone());
                     assert!(RangeTombstones::from_fragments(built.fragments().to_vec()).is_some());
                     for key in keys {
                         for snapshot in [2, 3, 4, 9] {
                             let want = set
                                 .iter()
-                                .filter(|t| t.start.as_ref() <= key.as_bytes() && key.as_bytes() < t.end.as_ref() && t.seq <= snapshot)
+                                .filter(|t| {
+                                    t.start.as_ref() <= key.as_bytes()
+                                        && key.as_bytes() < t.end.as_ref()
+                                        && t.seq <= snapshot
+                                })
                                 .map(|t| t.seq)
                                 .max()
                                 .unwrap_or(0);

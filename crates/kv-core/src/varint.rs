@@ -49,7 +49,9 @@ mod tests {
         assert!(Take::new(&[0x80, 0x00]).varint().is_err(), "overlong");
         assert!(Take::new(&[0xFF; 11]).varint().is_err(), "too long");
         assert!(
-            Take::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02]).varint().is_err(),
+            Take::new(&[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x02])
+                .varint()
+                .is_err(),
             "over 64 bits"
         );
     }
