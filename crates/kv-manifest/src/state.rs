@@ -1,0 +1,54 @@
+//! All that the manifest knows.
+
+use crate::Version;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The format that this code writes, and the only one that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The database at one moment, apart from what its logs hold.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Its tables.
+    pub version: Arc<Version>,
+    /// The next file number to give: greater than every number ever given.
+    pub next_file: u64,
+    /// No table holds a greater sequence number.
+    pub last_seq: u64,
+    /// Log segments below this number are obsolete.
+    pub log_floor: u64,
+    /// Log segments from the floor on that were created: they must exist.
+    pub logs: BTreeSet<u64>,
+    /// Tells this database from every other.
+    pub db_id: u128,
+    /// Grows when ownership of the files changes.
+    pub epoch: u64,
+    /// The settings kept beside the data, as the engine encodes them.
+    pub settings: Bytes,
+    /// The format of the manifest that this state came from.
+    pub format_version: u32,
+}
+
+impl State {
+    /// A new, empty database.
+    pub fn new(db_id: u128) -> State {
+        State {
+            version: Arc::default(),
+            next_file: 1,
+            last_seq: 0,
+            log_floor: 0,
+            logs: BTreeSet::new(),
+            db_id,
+            epoch: 1,
+            settings: Bytes::new(),
+            format_version: FORMAT_VERSION,
+        }
+    }
+
+    /// Makes sure that `number` is never given again; for names found in the directory.
+    pub fn saw_number(&mut self, number: u64) {
+        self.next_file = self.next_file.max(number.saturating_add(1));
+    }
+}

@@ -1,0 +1,81 @@
+//! Which tables make up the database at one moment.
+
+use crate::level::Level;
+use crate::{FileMeta, KeySpan};
+use std::sync::Arc;
+
+/// How many levels there are; the last is `LEVELS - 1`.
+pub const LEVELS: usize = 7;
+
+/// The tables of each level. Metadata only: a version opens no file, and cloning it is cheap.
+///
+/// INVARIANTS, by the names that [`Version::check`] reports, are listed at
+/// [`crate::Broken::invariant`].
+#[derive(Clone, Debug, Default)]
+pub struct Version {
+    levels: [Arc<Level>; LEVELS],
+    range_tombstones: bool,
+}
+
+impl Version {
+    /// A version of these tables, whatever their order.
+    pub(crate) fn from_levels(levels: [Arc<Level>; LEVELS]) -> Version {
+        let range_tombstones =
+            levels.iter().flat_map(|level| level.files()).any(|file| file.range_tombstones > 0);
+        Version { levels, range_tombstones }
+    }
+
+    pub(crate) fn levels(&self) -> &[Arc<Level>; LEVELS] {
+        &self.levels
+    }
+
+    /// The tables of a level; none where there is no such level. Level 0 newest first, so that
+    /// the first table with a key has its newest version; the others by key, disjoint.
+    pub fn level(&self, level: usize) -> &[Arc<FileMeta>] {
+        self.levels.get(level).map_or(&[], |level| level.files())
+    }
+
+    /// The one table of a level below 0 that may hold `key`.
+    pub fn find(&self, level: usize, key: &[u8]) -> Option<&Arc<FileMeta>> {
+        self.levels.get(level)?.find(key)
+    }
+
+    /// The index of the first table of a level below 0 that does not end before `key`.
+    pub fn lower_bound(&self, level: usize, key: &[u8]) -> usize {
+        self.levels.get(level).map_or(0, |level| level.lower_bound(key))
+    }
+
+    /// The tables of a level that overlap `span`: of level 0 in its order, of the others by key.
+    pub fn overlapping(&self, level: usize, span: &KeySpan) -> Vec<Arc<FileMeta>> {
+        let files = self.level(level);
+        if level == 0 {
+            return files.iter().filter(|file| file.overlaps(span)).cloned().collect();
+        }
+        let from = self.lower_bound(level, &span.smallest);
+        let rest = files.get(from..).unwrap_or_default();
+        rest.iter().take_while(|file| !span.ends_before(&file.smallest)).cloned().collect()
+    }
+
+    /// Every table with its level, from the top.
+    pub fn files(&self) -> impl Iterator<Item = (usize, &Arc<FileMeta>)> {
+        self.levels
+            .iter()
+            .enumerate()
+            .flat_map(|(level, files)| files.files().iter().map(move |file| (level, file)))
+    }
+
+    /// Bytes of a level's tables.
+    pub fn size(&self, level: usize) -> u64 {
+        self.levels.get(level).map_or(0, |level| level.size())
+    }
+
+    /// Bytes of all tables.
+    pub fn total_size(&self) -> u64 {
+        self.levels.iter().fold(0, |sum, level| sum.saturating_add(level.size()))
+    }
+
+    /// Whether any table holds a range tombstone; where none does, reads need not ask.
+    pub fn has_range_tombstones(&self) -> bool {
+        self.range_tombstones
+    }
+}
