@@ -1,0 +1,470 @@
+//! The log that many threads append to: one lock, one write for all that is buffered, one sync
+//! for all that is written.
+//!
+//! What holds at every moment, under the lock:
+//!
+//! 1. Records get their place, their sequence numbers and their bytes in one critical section, so
+//!    the order of the log is the order of the sequence numbers.
+//! 2. `sync.done <= write.done <= end`. The buffer holds what lies between what the write that is
+//!    on (or was last) takes along and `end`; all of it belongs to the current segment.
+//! 3. Older segments are made durable before newer ones, so whatever is durable is a prefix.
+//! 4. After a failed write or sync nothing is written, synced or appended again: the file's
+//!    contents are unknown, and a sync that succeeds later would prove nothing.
+//!
+//! The lock is never held across a write or a sync, only, once in a chunk, across the reservation
+//! of space. `admit` and `under_lock` run while it is held and must not call the log.
+
+use crate::error::{Error, Result};
+use crate::frame::{Framer, HEADER_LEN, Predecessor, RecordKind, START_LEN, Stamp};
+use crate::segment::{Segment, Space, payload_len};
+use crate::turn::{Queues, Turn};
+use kv_vfs::FsFileExt;
+use parking_lot::{Mutex, MutexGuard};
+use std::collections::VecDeque;
+
+/// The most that an idle group buffer keeps allocated.
+const KEPT_BUFFER: usize = 4 << 20;
+
+/// How a log treats its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The biggest step by which space is reserved. The first is small and each next one twice as
+    /// big, so that a small log stays small.
+    pub allocation_chunk: u64,
+}
+
+impl Default for LogOptions {
+    fn default() -> LogOptions {
+        LogOptions { allocation_chunk: 4 << 20 }
+    }
+}
+
+/// A place in the whole log, over all its segments: everything before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(u64);
+
+/// What an append was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The first of its sequence numbers.
+    pub first_seq: u64,
+    /// The place behind it; what [`Log::write_to`] and [`Log::sync_to`] want.
+    pub position: Position,
+}
+
+/// What a log has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    /// Records appended by [`Log::append`].
+    pub appends: u64,
+    /// Bytes framed: headers and payloads of all records.
+    pub bytes: u64,
+    /// Writes to a file.
+    pub writes: u64,
+    /// Syncs of a file.
+    pub syncs: u64,
+    /// How many writes carried 1 record, 2 to 3, 4 to 7, and so on by powers of two; the last
+    /// counts all bigger ones.
+    pub groups: [u64; 12],
+}
+
+/// A write-ahead log; share it with an `Arc`.
+///
+/// A record is appended in three steps, of which a writer takes as many as it needs:
+/// [`append`](Log::append) gives it its place, [`write_to`](Log::write_to) puts it into the
+/// kernel's hands (it survives the process), [`sync_to`](Log::sync_to) makes it durable.
+#[derive(Debug)]
+pub struct Log {
+    state: Mutex<State>,
+    writes: Queues,
+    syncs: Queues,
+    options: LogOptions,
+}
+
+/// The segment that is appended to.
+#[derive(Debug)]
+struct Current {
+    segment: Segment,
+    /// The position of its first byte.
+    base: u64,
+    framer: Framer,
+    space: Space,
+}
+
+/// An older segment that is not yet durable to its end.
+#[derive(Debug)]
+struct Closed {
+    segment: Segment,
+    end: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Current,
+    closed: VecDeque<Closed>,
+    next_seq: u64,
+    buffer: Vec<u8>,
+    /// Records in the buffer.
+    records: u64,
+    /// The other buffer, while no write uses it.
+    spare: Vec<u8>,
+    write: Turn,
+    sync: Turn,
+    finished: bool,
+    failure: Option<Error>,
+    stats: LogStats,
+}
+
+impl State {
+    fn end(&self) -> u64 {
+        self.current.base + self.current.framer.offset()
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.failure {
+            None => Ok(()),
+            Some(failure) => Err(failure.clone()),
+        }
+    }
+
+    fn check_open(&self) -> Result<()> {
+        self.check()?;
+        if self.finished {
+            return Err(Error::Finished { path: self.current.segment.path().into() });
+        }
+        Ok(())
+    }
+
+    /// Reserves space for a record; answers its payload's length. From here on nothing can
+    /// refuse it.
+    #[inline]
+    fn reserve(&mut self, payload: &[&[u8]]) -> Result<u32> {
+        let Current { segment, framer, space, .. } = &mut self.current;
+        let len = payload_len(segment.path(), framer.offset(), payload)?;
+        let end = framer.offset() + HEADER_LEN as u64 + u64::from(len);
+        space.reserve(segment.file(), segment.path(), end)?;
+        Ok(len)
+    }
+
+    #[inline]
+    fn frame(&mut self, kind: RecordKind, payload: &[&[u8]], len: u32) {
+        let durable = self.sync.done;
+        let base = self.current.base;
+        let stamp = Stamp {
+            kind,
+            // Nothing synced yet: nothing is known of the segments that an earlier log left.
+            older_durable: durable > 0 && durable >= base,
+            synced: durable.saturating_sub(base) as u32,
+            first_seq: self.next_seq,
+        };
+        let before = self.buffer.len();
+        self.current.framer.frame(&mut self.buffer, stamp, payload, len);
+        self.records += 1;
+        self.stats.bytes += (self.buffer.len() - before) as u64;
+    }
+
+    /// The buffer, for a write; appends go on into the other one.
+    fn take_buffer(&mut self) -> Vec<u8> {
+        if let Some(group) = self.records.checked_ilog2() {
+            let last = self.stats.groups.len() - 1;
+            self.stats.groups[last.min(group as usize)] += 1;
+            self.stats.writes += 1;
+        }
+        self.records = 0;
+        std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare))
+    }
+
+    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BUFFER {
+            buffer.clear();
+            self.spare = buffer;
+        }
+    }
+
+    /// The oldest file with bytes before `target` that are not durable, and how far a sync of it
+    /// brings us.
+    fn next_unsynced(&self, target: u64) -> Option<(Segment, u64)> {
+        if self.sync.done >= target {
+            return None;
+        }
+        match self.closed.front() {
+            Some(closed) => Some((closed.segment.clone(), closed.end.min(target))),
+            None => Some((self.current.segment.clone(), target)),
+        }
+    }
+
+    fn synced(&mut self, to: u64) {
+        self.sync.done = to;
+        self.stats.syncs += 1;
+        while self.closed.front().is_some_and(|closed| closed.end <= to) {
+            self.closed.pop_front();
+        }
+    }
+}
+
+impl Log {
+    /// Starts a log in an empty segment. Its start record goes into the buffer, so it reaches the
+    /// file with the first write.
+    ///
+    /// `predecessor` is the end of an older log that this one continues (`Replay::end_of_last`),
+    /// or `None`. The first sync through the new log vouches for the older segments as well:
+    /// before it, they are to be made durable, or no longer needed.
+    pub fn start(
+        segment: Segment,
+        predecessor: Option<Predecessor>,
+        next_seq: u64,
+        options: LogOptions,
+    ) -> Result<Log> {
+        let mut state = State {
+            current: Current::new(segment, 0, &options)?,
+            closed: VecDeque::new(),
+            next_seq,
+            buffer: Vec::new(),
+            records: 0,
+            spare: Vec::new(),
+            write: Turn::default(),
+            sync: Turn::default(),
+            finished: false,
+            failure: None,
+            stats: LogStats::default(),
+        };
+        let payload = Predecessor::encode(predecessor.as_ref());
+        state.frame(RecordKind::Start, &[&payload], START_LEN as u32);
+        Ok(Log {
+            state: Mutex::new(state),
+            writes: Queues::default(),
+            syncs: Queues::default(),
+            options,
+        })
+    }
+
+    /// Appends a record with the concatenation of `payload`, which takes `count` sequence numbers.
+    ///
+    /// Space for it is reserved first, so a full disk is [`Error::NoSpace`] with nothing appended,
+    /// and the same append may succeed later. Then `admit` is asked, with the first sequence
+    /// number and under the log's lock; if it refuses, nothing is appended either. Appending is in
+    /// memory: only [`write_to`](Log::write_to) takes the record out of the process.
+    #[inline]
+    pub fn append<T, E: From<Error>>(
+        &self,
+        count: u64,
+        payload: &[&[u8]],
+        admit: impl FnOnce(u64) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(Appended, T), E> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        let first_seq = state.next_seq;
+        let Some(next_seq) = first_seq.checked_add(count) else {
+            return Err(Error::Exhausted { path: state.current.segment.path().into() }.into());
+        };
+        let len = state.reserve(payload)?;
+        let admitted = admit(first_seq)?;
+        state.frame(RecordKind::Data, payload, len);
+        state.next_seq = next_seq;
+        state.stats.appends += 1;
+        Ok((Appended { first_seq, position: Position(state.end()) }, admitted))
+    }
+
+    /// Returns once everything before `position` has been written to its file.
+    pub fn write_to(&self, position: Position) -> Result<()> {
+        let mut state = self.state.lock();
+        state.check()?;
+        self.reach_written(&mut state, position.0)
+    }
+
+    /// Returns once everything before `position` is durable, writing what is still buffered.
+    pub fn sync_to(&self, position: Position) -> Result<()> {
+        let mut state = self.state.lock();
+        state.check()?;
+        self.reach_synced(&mut state, position.0, State::end)
+    }
+
+    /// The place behind everything appended.
+    pub fn end(&self) -> Position {
+        Position(self.state.lock().end())
+    }
+
+    /// The place before which everything is durable.
+    pub fn synced(&self) -> Position {
+        Position(self.state.lock().sync.done)
+    }
+
+    /// Bytes appended to the current segment.
+    pub fn segment_len(&self) -> u64 {
+        self.state.lock().current.framer.offset()
+    }
+
+    /// The number of the current segment.
+    pub fn segment_number(&self) -> u64 {
+        self.state.lock().current.segment.number()
+    }
+
+    /// The sequence number that the next append gets.
+    pub fn next_seq(&self) -> u64 {
+        self.state.lock().next_seq
+    }
+
+    /// The failed write or sync after which the log takes nothing more.
+    pub fn failure(&self) -> Option<Error> {
+        self.state.lock().failure.clone()
+    }
+
+    /// What the log has done.
+    pub fn stats(&self) -> LogStats {
+        self.state.lock().stats
+    }
+
+    /// Goes on in the segment `next`. `under_lock` runs at the very change, with the sequence
+    /// number of the next append: what was appended before lies in the old segment, what comes
+    /// later in the new one. The old segment is written out, and it is made durable by the next
+    /// sync, before anything of the new one.
+    ///
+    /// Where no space can be reserved in `next`, that is the error, and the log stays as it was.
+    pub fn roll<T>(&self, next: Segment, under_lock: impl FnOnce(u64) -> T) -> Result<T> {
+        let next = Current::new(next, 0, &self.options)?;
+        let mut state = self.state.lock();
+        state.check_open()?;
+        while state.write.is_running() {
+            let end = state.end();
+            self.writes.wait(&mut state, |s| &mut s.write, end);
+            state.check_open()?;
+        }
+        let answer = under_lock(state.next_seq);
+        let end = state.end();
+        let old = std::mem::replace(&mut state.current, Current { base: end, ..next });
+        let predecessor = Predecessor {
+            number: old.segment.number(),
+            length: old.framer.offset(),
+            last_seq: state.next_seq.saturating_sub(1),
+            checksum: old.framer.checksum(),
+        };
+        if state.sync.done < end {
+            state.closed.push_back(Closed { segment: old.segment.clone(), end });
+        }
+        state.write.begin(end);
+        let buffer = state.take_buffer();
+        let payload = Predecessor::encode(Some(&predecessor));
+        state.frame(RecordKind::Start, &[&payload], START_LEN as u32);
+        let offset = predecessor.length - buffer.len() as u64;
+        self.write_out(&mut state, &old.segment, buffer, offset, end);
+        state.check()?;
+        Ok(answer)
+    }
+
+    /// Makes the segments before the current one durable; records appended later say so.
+    pub fn sync_closed(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        state.check()?;
+        let base = state.current.base;
+        self.reach_synced(&mut state, base, |_| base)
+    }
+
+    /// Closes the log in order: makes everything durable and puts an end record behind it, which
+    /// is proof against any later loss. Nothing can be appended from then on.
+    pub fn finish(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        state.check()?;
+        let end = state.end();
+        if state.finished {
+            return self.reach_synced(&mut state, end, State::end);
+        }
+        state.finished = true;
+        self.reach_synced(&mut state, end, State::end)?;
+        // Each reservation keeps room for this record.
+        state.frame(RecordKind::End, &[], 0);
+        let end = state.end();
+        self.reach_synced(&mut state, end, State::end)
+    }
+
+    fn reach_written(&self, state: &mut MutexGuard<'_, State>, position: u64) -> Result<()> {
+        let position = position.min(state.end());
+        while state.write.done < position {
+            state.check()?;
+            if state.write.is_running() {
+                self.writes.wait(state, |s| &mut s.write, position);
+            } else {
+                let end = state.end();
+                state.write.begin(end);
+                let segment = state.current.segment.clone();
+                let buffer = state.take_buffer();
+                let offset = end - state.current.base - buffer.len() as u64;
+                self.write_out(state, &segment, buffer, offset, end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does the write of a round that has been begun, and ends the round.
+    fn write_out(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        segment: &Segment,
+        buffer: Vec<u8>,
+        offset: u64,
+        target: u64,
+    ) {
+        let outcome = MutexGuard::unlocked(state, || segment.file().write_all_at(&buffer, offset));
+        match outcome {
+            Ok(()) => state.write.done = target,
+            Err(e) => self.fail(state, Error::poisoned(segment.path(), "write", e)),
+        }
+        state.keep_buffer(buffer);
+        self.writes.end(&mut state.write);
+    }
+
+    /// `target` says, when a round begins, how far it is to go; at least to `position`.
+    fn reach_synced(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        position: u64,
+        target: impl Fn(&State) -> u64,
+    ) -> Result<()> {
+        let position = position.min(state.end());
+        while state.sync.done < position {
+            state.check()?;
+            if state.sync.is_running() {
+                self.syncs.wait(state, |s| &mut s.sync, position);
+            } else {
+                let target = target(state);
+                state.sync.begin(target);
+                self.sync_round(state, target);
+                self.syncs.end(&mut state.sync);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes and syncs everything before `target`, oldest file first; a failure is left in the
+    /// state.
+    fn sync_round(&self, state: &mut MutexGuard<'_, State>, target: u64) {
+        if self.reach_written(state, target).is_err() {
+            return;
+        }
+        while let Some((segment, reached)) = state.next_unsynced(target) {
+            match MutexGuard::unlocked(state, || segment.file().sync_data()) {
+                Ok(()) => state.synced(reached),
+                Err(e) => return self.fail(state, Error::poisoned(segment.path(), "sync", e)),
+            }
+            if state.failure.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn fail(&self, state: &mut MutexGuard<'_, State>, failure: Error) {
+        state.failure.get_or_insert(failure);
+        self.writes.give_up();
+        self.syncs.give_up();
+    }
+}
+
+impl Current {
+    /// `segment` as the current one, with space for its start record.
+    fn new(segment: Segment, base: u64, options: &LogOptions) -> Result<Current> {
+        let framer = Framer::new(segment.number());
+        let mut space = Space::new(options.allocation_chunk);
+        let end = (HEADER_LEN + START_LEN) as u64;
+        space.reserve(segment.file(), segment.path(), end)?;
+        Ok(Current { segment, base, framer, space })
+    }
+}

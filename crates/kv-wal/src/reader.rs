@@ -1,0 +1,193 @@
+//! Reading the records of one file. It never writes, and it never takes damage for an end.
+
+use crate::error::{Error, Result};
+use crate::frame::{HEADER_LEN, Header, RecordKind, chain};
+use crate::survey::{Survey, survey};
+use crate::window::Window;
+use kv_vfs::FsFile;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A record that is what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// What it is for.
+    pub kind: RecordKind,
+    /// The header's flags.
+    pub flags: u8,
+    /// Its first sequence number.
+    pub first_seq: u64,
+    /// How many bytes of the file were known to be durable when it was framed.
+    pub synced: u32,
+    /// How many records lie before it.
+    pub index: u32,
+    /// Where it begins.
+    pub offset: u64,
+    /// What was appended.
+    pub payload: &'a [u8],
+}
+
+/// What comes next in a file. All but a record are final, and are answered again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// There is no more: the end of the file, or only zeros up to it, or an end record.
+    End {
+        /// The end of the last record.
+        offset: u64,
+    },
+    /// What comes is no record, and nothing in this file says that it ever was durable: the tail
+    /// of an interrupted write.
+    Torn {
+        /// The end of the last record.
+        offset: u64,
+        /// What is wrong behind it.
+        reason: String,
+    },
+    /// What comes is no record, though a valid one was durable there.
+    Corrupt {
+        /// The end of the last record before the damage.
+        offset: u64,
+        /// What is wrong behind it, and how it is known.
+        reason: String,
+    },
+}
+
+/// Reads a file record by record, in memory bounded by 256 KiB or the longest record.
+#[derive(Debug)]
+pub struct RecordReader {
+    window: Window,
+    number: u64,
+    index: u32,
+    offset: u64,
+    checksum: u32,
+    /// Why there are no more records.
+    ending: Option<Ending>,
+    ended: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Ending {
+    End,
+    Torn(String),
+    Corrupt(String),
+    Failed(Error),
+}
+
+impl RecordReader {
+    /// Reads from the beginning of a file whose records were framed for the segment `number`. The
+    /// file is read as far as it is long now.
+    pub fn new(file: Arc<dyn FsFile>, path: &Path, number: u64) -> Result<RecordReader> {
+        let window = Window::new(file, path)?;
+        Ok(RecordReader {
+            window,
+            number,
+            index: 0,
+            offset: 0,
+            checksum: 0,
+            ending: None,
+            ended: false,
+        })
+    }
+
+    /// The end of the last record read.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The running checksum over the records read.
+    pub fn checksum(&self) -> u32 {
+        self.checksum
+    }
+
+    /// The next record, or why there is none. An error of the operating system is an error, not
+    /// an end, and stays.
+    #[expect(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
+    pub fn next(&mut self) -> Result<Step<'_>> {
+        let found = if self.ending.is_some() { None } else { self.advance() };
+        let offset = self.offset;
+        match (found, &self.ending) {
+            (Some((header, kind, begin)), _) => {
+                let payload = self.window.loaded(begin + HEADER_LEN as u64, header.len as usize);
+                Ok(Step::Record(Record {
+                    kind,
+                    flags: header.flags,
+                    first_seq: header.first_seq,
+                    synced: header.synced,
+                    index: header.index,
+                    offset: begin,
+                    payload: payload.unwrap_or_default(),
+                }))
+            }
+            (None, None | Some(Ending::End)) => Ok(Step::End { offset }),
+            (None, Some(Ending::Torn(reason))) => Ok(Step::Torn { offset, reason: reason.clone() }),
+            (None, Some(Ending::Corrupt(reason))) => {
+                Ok(Step::Corrupt { offset, reason: reason.clone() })
+            }
+            (None, Some(Ending::Failed(error))) => Err(error.clone()),
+        }
+    }
+
+    /// Moves past the next record and answers it, with its place; else sets the ending.
+    fn advance(&mut self) -> Option<(Header, RecordKind, u64)> {
+        let begin = self.offset;
+        match self.examine(begin) {
+            Ok(Ok((header, kind))) => {
+                self.offset = begin + header.record_len();
+                self.index = self.index.saturating_add(1);
+                self.checksum = chain(self.checksum, header.crc);
+                self.ended = kind == RecordKind::End;
+                return Some((header, kind, begin));
+            }
+            Ok(Err(ending)) => self.ending = Some(ending),
+            Err(error) => self.ending = Some(Ending::Failed(error)),
+        }
+        None
+    }
+
+    fn examine(&mut self, at: u64) -> Result<std::result::Result<(Header, RecordKind), Ending>> {
+        if self.ended {
+            return Ok(Err(Ending::End));
+        }
+        let left = self.window.left(at);
+        let bytes = match self.window.header(at)? {
+            Some(bytes) if bytes.iter().any(|byte| *byte != 0) => bytes,
+            _ if self.window.extent(at)? == at => return Ok(Err(Ending::End)),
+            None => return self.damage(at, "there is no room for a record").map(Err),
+            Some(_) => return self.damage(at, "zeros lie where a record should begin").map(Err),
+        };
+        let header = Header::read(&bytes);
+        if !Header::names(&bytes, self.number) {
+            return self.damage(at, "no record of this file begins there").map(Err);
+        }
+        if header.record_len() > left {
+            return self.damage(at, "a record there is longer than the file").map(Err);
+        }
+        if self.window.checksum(at, header.record_len())? != header.crc {
+            return self.damage(at, "the checksum of the record there is wrong").map(Err);
+        }
+        match header.accept(self.index, at) {
+            Ok(kind) => {
+                self.window.get(at + HEADER_LEN as u64, header.len as usize)?;
+                Ok(Ok((header, kind)))
+            }
+            Err(reason) => Ok(Err(Ending::Corrupt(reason.into()))),
+        }
+    }
+
+    /// Decides between a torn tail and damage.
+    fn damage(&mut self, at: u64, reason: &str) -> Result<Ending> {
+        let found =
+            survey(&mut self.window, self.number, at, |header| u64::from(header.synced) > at)?;
+        Ok(match found {
+            Survey::Nothing => Ending::Torn(reason.into()),
+            Survey::Proof(offset) => Ending::Corrupt(format!(
+                "{reason}, and the record at offset {offset} says that it had been made durable"
+            )),
+            Survey::Undecided => Ending::Corrupt(format!(
+                "{reason}, and too much behind it looks like records to tell whether it was durable"
+            )),
+        })
+    }
+}
