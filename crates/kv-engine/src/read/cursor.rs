@@ -224,3 +224,6 @@ impl Cursor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

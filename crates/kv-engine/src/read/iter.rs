@@ -158,3 +158,6 @@ fn carve(chunk: &mut BytesMut, key: &[u8]) -> Bytes {
     chunk.extend_from_slice(key);
     chunk.split().freeze()
 }
+
+#[cfg(test)]
+mod tests;

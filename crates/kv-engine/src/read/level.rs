@@ -31,7 +31,7 @@ impl Files {
     /// nothing: however many files a level has, a read begins at the same cost.
     pub(crate) fn within(version: Arc<Version>, level: usize, start: &[u8], end: &[u8]) -> Files {
         let files = version.level(level);
-        let from = files.partition_point(|file| file.largest < start);
+        let from = files.partition_point(|file| file.ends_before(start));
         let to = files.partition_point(|file| file.smallest < end).max(from);
         Files { run: Run::Level(version, level), from, to }
     }
@@ -147,7 +147,7 @@ impl LevelCursor {
         }
         let from = self.at;
         let hidden = |file: &&Arc<FileMeta>| file.max_seq < seq && file.smallest < end;
-        let whole = |file: &&Arc<FileMeta>| hidden(file) && file.largest < end;
+        let whole = |file: &&Arc<FileMeta>| hidden(file) && file.ends_before(end);
         let files = self.files.all().get(from..).unwrap_or_default();
         let passed = files.iter().take_while(whole).count();
         let at = from + passed;
@@ -166,7 +166,7 @@ impl LevelCursor {
             return Ok(false);
         }
         let files = self.files.all().get(..=self.at).unwrap_or_default();
-        let hidden = |file: &&Arc<FileMeta>| file.max_seq < seq && file.largest >= start;
+        let hidden = |file: &&Arc<FileMeta>| file.max_seq < seq && !file.ends_before(start);
         let whole = |file: &&Arc<FileMeta>| hidden(file) && file.smallest >= start;
         let passed = files.iter().rev().take_while(whole).count();
         let at = self.at.checked_sub(passed);
@@ -221,7 +221,7 @@ impl Cursor for LevelCursor {
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
         self.error = None;
-        let at = self.files.all().partition_point(|file| file.largest < key);
+        let at = self.files.all().partition_point(|file| file.ends_before(key));
         let done = self.go_to(at, key, trailer);
         self.latch(done)
     }
@@ -293,3 +293,6 @@ impl Skip for LevelCursor {
         self.latch(done)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
