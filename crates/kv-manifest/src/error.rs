@@ -92,3 +92,20 @@ impl Error {
         }
     }
 }
+
+impl From<kv_wal::Error> for Error {
+    fn from(error: kv_wal::Error) -> Error {
+        use kv_wal::Error as Wal;
+        match error {
+            Wal::Io { path, op, source } | Wal::Poisoned { path, op, source } => {
+                Error::Io { path, op, source }
+            }
+            Wal::NoSpace { path } => Error::NoSpace { path },
+            Wal::Corrupt { path, offset, reason } => Error::Corrupt { path, offset, reason },
+            Wal::TooLarge { path, .. } | Wal::Exhausted { path } | Wal::Finished { path } => {
+                let source = io::ErrorKind::FileTooLarge.into();
+                Error::Io { path, op: "append to", source: Arc::new(source) }
+            }
+        }
+    }
+}

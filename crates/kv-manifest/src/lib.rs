@@ -18,12 +18,15 @@
 
 mod apply;
 mod check;
+mod current;
 mod edit;
 mod edit_codec;
 mod error;
 mod file_meta;
 pub mod file_name;
 mod level;
+mod manifest;
+mod recover;
 mod state;
 mod table_codec;
 mod tag;
@@ -37,6 +40,7 @@ pub use edit_codec::RECORD_FIELDS;
 pub use error::{Error, Result};
 pub use file_meta::{FileMeta, KeySpan};
 pub use file_name::FileName;
+pub use manifest::Manifest;
 pub use state::{FORMAT_VERSION, State};
 pub use table_codec::TABLE_FIELDS;
 pub use tag::Tag;
