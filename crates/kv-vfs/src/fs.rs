@@ -57,6 +57,11 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
     /// Opens an existing regular file; anything else is `InvalidInput`. Links are not followed.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>>;
+    /// Opens an existing file for reading through a memory map, where the file system can; else
+    /// as [`Fs::open`] does. A mapped file that someone cuts short kills the process.
+    fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.open(path, Mode::Read)
+    }
     /// Renames, replacing what `to` named.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name. Open handles go on working.

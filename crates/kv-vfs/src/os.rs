@@ -1,0 +1,234 @@
+//! The real file system, clock and threads.
+
+use crate::clock::StdClock;
+use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
+use crate::mmap::MappedFile;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The operating system's files, its clock and its threads.
+#[derive(Clone, Debug, Default)]
+pub struct StdFs {}
+
+impl StdFs {
+    /// The file system of this process.
+    pub fn new() -> StdFs {
+        StdFs {}
+    }
+
+    fn open_file(&self, path: &Path, mode: Mode) -> io::Result<File> {
+        if self.metadata(path)?.kind != FileKind::File {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        OpenOptions::new()
+            .read(true)
+            .write(mode == Mode::ReadWrite)
+            .custom_flags(NO_FOLLOW)
+            .open(path)
+    }
+}
+
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+fn kind(t: std::fs::FileType) -> FileKind {
+    if t.is_file() {
+        FileKind::File
+    } else if t.is_dir() {
+        FileKind::Dir
+    } else {
+        FileKind::Other
+    }
+}
+
+impl Fs for StdFs {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(NO_FOLLOW)
+            .open(path)?;
+        Ok(Arc::new(StdFile { file }))
+    }
+
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
+        Ok(Arc::new(StdFile { file: self.open_file(path, mode)? }))
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        let file = self.open_file(path, Mode::Read)?;
+        if file.metadata()?.len() == 0 {
+            // An empty file cannot be mapped.
+            return Ok(Arc::new(StdFile { file }));
+        }
+        Ok(Arc::new(MappedFile::new(&file)?))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(DirEntry { name, kind: kind(entry.file_type()?) });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(Metadata { kind: kind(found.file_type()), len: found.len() })
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::DirBuilder::new().mode(0o700).create(dir)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        std::fs::remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(NO_FOLLOW)
+            .open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(StdLock { file })),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(dir)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(StdClock::new())
+    }
+
+    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
+        spawn(name, job)
+    }
+}
+
+#[derive(Debug)]
+struct StdFile {
+    file: File,
+}
+
+impl FsFile for StdFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.file.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, len) {
+            Ok(()) => Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+}
+
+/// Unlocked explicitly: a forked child shares the lock, and would keep it.
+#[derive(Debug)]
+struct StdLock {
+    file: File,
+}
+
+impl FsLock for StdLock {}
+
+impl Drop for StdLock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+/// Starts a real thread.
+pub(crate) fn spawn(name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
+    let handle = std::thread::Builder::new().name(name.to_owned()).spawn(job)?;
+    Ok(Box::new(StdThread { handle }))
+}
+
+/// Calls `work` with every item, each on a thread of its own but the first, and answers in the
+/// order of the items; `None` where a thread could not be started or panicked.
+pub fn side_by_side<T: Sync, R: Send>(
+    name: &str,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<Option<R>> {
+    let Some((first, rest)) = items.split_first() else { return Vec::new() };
+    let work = &work;
+    std::thread::scope(|scope| {
+        let start = |item| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn_scoped(scope, move || work(item))
+                .ok()
+        };
+        let threads: Vec<_> = rest.iter().map(start).collect();
+        let own = Some(work(first));
+        let others = threads.into_iter().map(|thread| thread.and_then(|t| t.join().ok()));
+        std::iter::once(own).chain(others).collect()
+    })
+}
+
+struct StdThread {
+    handle: std::thread::JoinHandle<()>,
+}
+
+impl Thread for StdThread {
+    fn join(self: Box<Self>) -> bool {
+        self.handle.join().is_ok()
+    }
+}
