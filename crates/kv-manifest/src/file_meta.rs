@@ -62,6 +62,7 @@ fn ends_before(largest: &[u8], exclusive: bool, key: &[u8]) -> bool {
 
 /// A table: its place in the key space and in time, what its entries are, and what is needed to
 /// open it without reading it.
+// long: one field for each thing that is known; they are what the format lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMeta {
     /// Names the file; never given twice.
@@ -106,6 +107,35 @@ pub struct FileMeta {
     pub origin: u64,
     /// The part of the table's keys that counts; `None` is all.
     pub visible: Option<KeyRange>,
+}
+
+impl Default for FileMeta {
+    /// A table of nothing, for a struct update.
+    fn default() -> FileMeta {
+        FileMeta {
+            number: 0,
+            size: 0,
+            entries: 0,
+            tombstones: 0,
+            range_tombstones: 0,
+            smallest: Bytes::new(),
+            largest: Bytes::new(),
+            largest_exclusive: false,
+            min_seq: 0,
+            max_seq: 0,
+            min_expiry: u64::MAX,
+            max_expiry: 0,
+            expiring: 0,
+            raw_bytes: 0,
+            shadow_bytes: 0,
+            checksum: 0,
+            footer: Bytes::new(),
+            compression: 0,
+            created: 0,
+            origin: 0,
+            visible: None,
+        }
+    }
 }
 
 impl FileMeta {

@@ -45,15 +45,20 @@ impl Version {
         self.levels.get(level).map_or(0, |level| level.lower_bound(key))
     }
 
-    /// The tables of a level that overlap `span`: of level 0 in its order, of the others by key.
-    pub fn overlapping(&self, level: usize, span: &KeySpan) -> Vec<Arc<FileMeta>> {
-        let files = self.level(level);
-        if level == 0 {
-            return files.iter().filter(|file| file.overlaps(span)).cloned().collect();
-        }
+    /// The tables of a level below 0 that overlap `span`, by key.
+    pub fn overlapping(&self, level: usize, span: &KeySpan) -> &[Arc<FileMeta>] {
         let from = self.lower_bound(level, &span.smallest);
-        let rest = files.get(from..).unwrap_or_default();
-        rest.iter().take_while(|file| !span.ends_before(&file.smallest)).cloned().collect()
+        let rest = self.level(level).get(from..).unwrap_or_default();
+        let count = rest.partition_point(|file| !span.ends_before(&file.smallest));
+        rest.get(..count).unwrap_or_default()
+    }
+
+    /// Whether any table of a level overlaps `span`.
+    pub fn overlaps(&self, level: usize, span: &KeySpan) -> bool {
+        match level {
+            0 => self.level(0).iter().any(|file| file.overlaps(span)),
+            _ => !self.overlapping(level, span).is_empty(),
+        }
     }
 
     /// Every table with its level, from the top.
