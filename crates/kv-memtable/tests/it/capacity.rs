@@ -1,0 +1,102 @@
+//! Memory is known beforehand: entries take what was promised, and no more than there is.
+
+use crate::{backward, forward, get, put};
+use kv_core::hash64;
+use kv_memtable::{Full, Memtable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// On both sides of the size from which memory is mapped.
+const CAPACITIES: [usize; 6] = [0, 1, 100, 2048, 100_000, 3 << 20];
+
+#[test]
+fn a_full_memtable_says_so_and_keeps_what_it_has() {
+    for capacity in CAPACITIES {
+        let table = Arc::new(Memtable::new(capacity));
+        let fixed = table.memory();
+        let mut count = 0u64;
+        while put(&table, &hash64(&count.to_le_bytes()).to_be_bytes(), count + 1, &[7; 50]).is_ok()
+        {
+            count += 1;
+            assert!(table.memory() <= fixed + capacity.next_multiple_of(8));
+        }
+        let bound = Memtable::entry_bound(8, 50);
+        assert!(count as usize >= capacity / bound, "{count} entries in {capacity}");
+        assert!(table.remaining() < bound);
+        assert_eq!(table.memory() + table.remaining(), fixed + capacity.next_multiple_of(8));
+        assert_eq!(table.len() as u64, count);
+        assert_eq!(forward(&table).len() as u64, count);
+        assert_eq!(forward(&table), backward(&table));
+    }
+}
+
+#[test]
+fn entries_whose_bounds_fit_are_never_refused() {
+    let lengths: Vec<(usize, usize)> =
+        (0..500).map(|i| (i * 7 % 41, if i % 50 == 0 { 5000 } else { i * 13 % 97 })).collect();
+    let capacity = lengths.iter().map(|&(key, value)| Memtable::entry_bound(key, value)).sum();
+    let table = Memtable::new(capacity);
+    for (seq, (key, value)) in (1..).zip(lengths) {
+        let before = table.remaining();
+        put(&table, &vec![b'k'; key], seq, &vec![b'v'; value]).unwrap();
+        let used = before - table.remaining();
+        assert!((key + value..=Memtable::entry_bound(key, value)).contains(&used));
+    }
+}
+
+#[test]
+fn a_refused_entry_leaves_the_room_to_a_shorter_one() {
+    let table = Memtable::new(1000);
+    assert_eq!(put(&table, b"long", 1, &[0; 1000]), Err(Full));
+    put(&table, b"short", 2, b"v").unwrap();
+    assert_eq!(get(&table, b"short", 9), Some((2, &b"v"[..])));
+    assert_eq!(get(&table, b"long", 9), None);
+    assert_eq!(Memtable::entry_bound(usize::MAX, 1), usize::MAX);
+}
+
+#[test]
+fn the_shortest_and_the_longest_entries_are_kept_whole() {
+    let table = Arc::new(Memtable::new(4 << 20));
+    let long_key = vec![0xAB; 65_545];
+    let mut longer = long_key.clone();
+    longer.push(0);
+    let long_value: Vec<u8> = (0..1 << 20).map(|i: u32| (i % 251) as u8).collect();
+    put(&table, b"", 1, b"").unwrap();
+    put(&table, b"\0", 2, b"zero").unwrap();
+    put(&table, &long_key, 3, b"").unwrap();
+    put(&table, &longer, 4, b"longer").unwrap();
+    put(&table, b"v", 5, &long_value).unwrap();
+    assert_eq!(get(&table, b"", 9), Some((1, &b""[..])));
+    assert_eq!(get(&table, b"\0", 9), Some((2, &b"zero"[..])));
+    assert_eq!(get(&table, &long_key, 9), Some((3, &b""[..])));
+    assert_eq!(get(&table, &longer, 9), Some((4, &b"longer"[..])));
+    assert_eq!(get(&table, b"v", 9), Some((5, &long_value[..])));
+    let order: Vec<u64> = forward(&table).into_iter().map(|(_, seq, _)| seq).collect();
+    assert_eq!(order, [1, 2, 5, 3, 4]);
+}
+
+#[test]
+fn threads_that_meet_at_the_end_take_no_more_than_there_is() {
+    for _ in 0..50 {
+        let capacity = 4096;
+        let table = Arc::new(Memtable::new(capacity));
+        let fixed = table.memory();
+        let inserted = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for writer in 0..4u64 {
+                let (table, inserted) = (&table, &inserted);
+                scope.spawn(move || {
+                    for i in 0..40 {
+                        let key = (i * 4 + writer).to_be_bytes();
+                        if put(table, &key, i + 1, &[1; 33]).is_ok() {
+                            inserted.fetch_add(1, Ordering::Relaxed);
+                        }
+                        assert!(table.memory() <= fixed + capacity);
+                    }
+                });
+            }
+        });
+        assert_eq!(forward(&table).len(), inserted.load(Ordering::Relaxed));
+        assert!(forward(&table).iter().all(|(_, _, value)| value == &[1; 33]));
+    }
+}

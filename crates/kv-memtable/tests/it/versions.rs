@@ -1,0 +1,53 @@
+//! A get answers the newest version that its snapshot sees.
+
+use crate::{forward, get, put};
+use kv_core::{Kind, Trailer, hash64};
+use kv_memtable::Memtable;
+use std::sync::Arc;
+
+#[test]
+fn each_snapshot_sees_its_version_of_a_key_written_many_times() {
+    let table = Arc::new(Memtable::new(4 << 20));
+    // Even sequence numbers, so that some snapshots lie between versions; not in order.
+    for i in 0..10_000u64 {
+        let seq = 2 * (1 + i * 7919 % 10_000);
+        put(&table, b"key", seq, &seq.to_le_bytes()).unwrap();
+    }
+    put(&table, b"kex", 50_000, b"").unwrap();
+    put(&table, b"kez", 50_001, b"").unwrap();
+    assert_eq!(get(&table, b"key", 0), None);
+    assert_eq!(get(&table, b"key", 1), None);
+    for snapshot in 2..20_010u64 {
+        let seq = (snapshot & !1).min(20_000);
+        assert_eq!(get(&table, b"key", snapshot), Some((seq, &seq.to_le_bytes()[..])));
+    }
+    assert!(forward(&table).is_sorted_by(|a, b| a.0 < b.0 || (a.0 == b.0 && a.1 > b.1)));
+}
+
+#[test]
+fn a_delete_is_a_version() {
+    let table = Memtable::new(4096);
+    let hash = hash64(b"k");
+    put(&table, b"k", 1, b"v").unwrap();
+    table.insert(b"k", hash, Trailer::new(2, Kind::Delete), b"").unwrap();
+    let kind = |snapshot| table.get(b"k", hash, snapshot).and_then(|(trailer, _)| trailer.kind());
+    assert_eq!(kind(0), None);
+    assert_eq!(kind(1), Some(Kind::Put));
+    assert_eq!(kind(2), Some(Kind::Delete));
+    assert_eq!(table.len(), 2);
+}
+
+#[test]
+fn keys_whose_hashes_meet_are_told_apart() {
+    let table = Memtable::new(1 << 16);
+    for i in 0..100u64 {
+        table
+            .insert(&i.to_be_bytes(), 7, Trailer::new(i + 1, Kind::Put), &i.to_le_bytes())
+            .unwrap();
+    }
+    for i in 0..100u64 {
+        let found = table.get(&i.to_be_bytes(), 7, 1000).map(|(trailer, _)| trailer.seq());
+        assert_eq!(found, Some(i + 1));
+    }
+    assert!(table.get(&100u64.to_be_bytes(), 7, 1000).is_none());
+}
