@@ -359,6 +359,12 @@ impl Log {
         self.reach_synced(&mut state, base, |_| base)
     }
 
+    /// Lets go of the older segments up to `number`, whose records are durable elsewhere: their
+    /// files are closed, and no sync waits for them.
+    pub fn release_until(&self, number: u64) {
+        self.state.lock().closed.retain(|closed| closed.segment.number() > number);
+    }
+
     /// Closes the log in order: makes everything durable and puts an end record behind it, which
     /// is proof against any later loss. Nothing can be appended from then on.
     pub fn finish(&self) -> Result<()> {
