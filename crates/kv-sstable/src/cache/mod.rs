@@ -1,0 +1,170 @@
+//! A cache of blocks, shared by all tables of a store.
+//!
+//! Promises: the data that it holds, with an overhead for each entry and with what is pinned,
+//! never exceeds its capacity. A hit takes no exclusive lock, and once its block is hot it writes
+//! nothing but a lock's reader count and the count of the block's owners. Blocks that are read
+//! once, by a scan, do not displace blocks that are read again. Knows nothing of what a block
+//! means; a block never changes under its place.
+
+mod counters;
+mod shard;
+
+use bytes::Bytes;
+use counters::Counters;
+use shard::{Place, Shard};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Memory of an entry beside its data: its places in the map and in a queue, and the header of
+/// its allocation.
+const ENTRY_OVERHEAD: usize = 128;
+/// What a shard holds at least, so that the filter of a large table fits into one even when half
+/// of the capacity is pinned.
+const MIN_SHARD: usize = 8 << 20;
+/// Enough for the threads of a large machine to meet rarely.
+const MAX_SHARDS: usize = 64;
+
+/// Blocks by table and offset, up to a number of bytes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use kv_sstable::BlockCache;
+///
+/// let cache = BlockCache::new(1 << 20);
+/// cache.insert(7, 4096, Bytes::from_static(b"a block"));
+/// assert_eq!(cache.get(7, 4096).unwrap(), "a block");
+/// assert!(cache.get(8, 4096).is_none());
+/// assert_eq!((cache.hits(), cache.misses()), (1, 1));
+/// ```
+pub struct BlockCache {
+    shards: Box<[Shard]>,
+    capacity: usize,
+    pinned: AtomicUsize,
+    counters: Counters,
+}
+
+impl BlockCache {
+    /// A cache of this many bytes; 0 caches nothing.
+    pub fn new(bytes: usize) -> Arc<BlockCache> {
+        let wanted = (bytes / MIN_SHARD).clamp(1, MAX_SHARDS);
+        let shards = 1 << wanted.ilog2();
+        Arc::new(BlockCache {
+            shards: (0..shards).map(|_| Shard::new(bytes / shards)).collect(),
+            capacity: bytes,
+            pinned: AtomicUsize::new(0),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The block at this place, if it is here.
+    #[inline]
+    pub fn get(&self, table: u64, offset: u64) -> Option<Bytes> {
+        let place = Place::new(table, offset);
+        let found = self.shard(&place).get(&place);
+        self.counters.count(found.is_some());
+        found
+    }
+
+    /// Takes a block in, making room where needed. A block larger than a shard is not admitted,
+    /// and one that is here already stays.
+    ///
+    /// `data` is weighed by its length: a slice of something larger holds on to all of it.
+    pub fn insert(&self, table: u64, offset: u64, data: Bytes) {
+        let place = Place::new(table, offset);
+        // The limit is read under the shard's lock: see `pin`.
+        self.shard(&place).insert(place, data, || self.shard_limit());
+    }
+
+    /// Forgets the blocks of a table that is gone.
+    pub fn erase_table(&self, table: u64) {
+        self.shards.iter().for_each(|shard| shard.erase_table(table));
+    }
+
+    /// Sets memory aside for something outside the cache, until the [`Pin`] is dropped; blocks
+    /// make room for it at once. `None` where more than half of the capacity would be pinned.
+    ///
+    /// ```
+    /// # use kv_sstable::BlockCache;
+    /// let cache = BlockCache::new(1 << 20);
+    /// let pin = cache.pin(300 << 10).unwrap();
+    /// assert_eq!(cache.pinned(), 300 << 10);
+    /// assert!(cache.pin(300 << 10).is_none());
+    /// drop(pin);
+    /// assert_eq!(cache.pinned(), 0);
+    /// ```
+    pub fn pin(self: &Arc<BlockCache>, bytes: usize) -> Option<Pin> {
+        let most = self.capacity / 2;
+        self.pinned
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |pinned| {
+                pinned.checked_add(bytes).filter(|&sum| sum <= most)
+            })
+            .ok()?;
+        // An insert that took its shard's lock before this loop is trimmed by it, one that takes
+        // it afterwards finds the lower limit.
+        let limit = self.shard_limit();
+        self.shards.iter().for_each(|shard| shard.trim(limit));
+        Some(Pin { cache: Arc::clone(self), bytes })
+    }
+
+    /// Bytes that cached and pinned data may take together.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes that cached blocks take, each with the overhead of an entry.
+    pub fn used(&self) -> usize {
+        self.shards.iter().map(Shard::used).sum()
+    }
+
+    /// Bytes that are pinned.
+    pub fn pinned(&self) -> usize {
+        self.pinned.load(Ordering::Relaxed)
+    }
+
+    /// How often a block was found.
+    pub fn hits(&self) -> u64 {
+        self.counters.hits()
+    }
+
+    /// How often a block was not found.
+    pub fn misses(&self) -> u64 {
+        self.counters.misses()
+    }
+
+    #[inline]
+    fn shard(&self, place: &Place) -> &Shard {
+        // The number of shards is a power of two; the map uses the lowest and highest bits.
+        &self.shards[(place.hash() >> 32) as usize & (self.shards.len() - 1)]
+    }
+
+    fn shard_limit(&self) -> usize {
+        (self.capacity - self.pinned()) / self.shards.len()
+    }
+}
+
+impl fmt::Debug for BlockCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockCache")
+            .field("capacity", &self.capacity)
+            .field("used", &self.used())
+            .field("pinned", &self.pinned())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Memory that a [`BlockCache`] does without as long as this lives.
+#[derive(Debug)]
+pub struct Pin {
+    cache: Arc<BlockCache>,
+    bytes: usize,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.cache.pinned.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

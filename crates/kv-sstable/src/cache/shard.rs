@@ -1,0 +1,268 @@
+//! One part of the cache, behind one lock, with S3-FIFO as its policy: a new block enters a small
+//! queue; when it comes out unread it leaves, else it moves to the main queue, where each round
+//! trip costs it one of the reads that it has had. What left the small queue is remembered for a
+//! while, and enters the main queue when it comes back.
+//!
+//! Promises: the weight of the entries is at most the limit given to the last `insert` or `trim`.
+
+use super::ENTRY_OVERHEAD;
+use bytes::Bytes;
+use parking_lot::RwLock;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+/// Reads beyond this many are not remembered, so that a hot block is not written to.
+const MAX_READS: u8 = 3;
+/// The small queue's share of the limit.
+const SMALL_SHARE: usize = 10;
+/// Bytes of limit for each remembered place: about two for each block of 4 KiB.
+const BYTES_PER_GHOST: usize = 2048;
+
+/// Where a block lies, with the hash of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    hash: u64,
+    table: u64,
+    offset: u64,
+}
+
+impl Place {
+    #[inline]
+    pub(super) fn new(table: u64, offset: u64) -> Place {
+        // Neither number is chosen by an adversary, and a fixed hash lets a run be replayed.
+        let a = u128::from(table ^ 0x9E37_79B9_7F4A_7C15);
+        let b = u128::from(offset ^ 0xD1B5_4A32_D192_ED03);
+        let product =
+            (a.wrapping_mul(0xBF58_476D_1CE4_E5B9)) ^ (b.wrapping_mul(0x94D0_49BB_1331_11EB));
+        let folded = (product as u64) ^ ((product >> 64) as u64);
+        let hash = (folded ^ (folded >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Place { hash: hash ^ (hash >> 32), table, offset }
+    }
+
+    #[inline]
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
+impl Hash for Place {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// Hands on the hash that a [`Place`] carries.
+#[derive(Debug, Default)]
+struct Carried(u64);
+
+impl Hasher for Carried {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(byte)));
+    }
+
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    state: RwLock<State>,
+    /// Weight of the entries; written under the lock, read without it.
+    used: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    data: Bytes,
+    reads: AtomicU8,
+}
+
+impl Entry {
+    fn weight(&self) -> usize {
+        weight(&self.data)
+    }
+}
+
+fn weight(data: &Bytes) -> usize {
+    data.len().saturating_add(ENTRY_OVERHEAD)
+}
+
+/// Each entry of the map has its place in exactly one of the queues, once.
+#[derive(Debug)]
+struct State {
+    map: HashMap<Place, Entry, BuildHasherDefault<Carried>>,
+    small: VecDeque<Place>,
+    main: VecDeque<Place>,
+    small_weight: usize,
+    main_weight: usize,
+    ghosts: Ghosts,
+}
+
+impl Shard {
+    /// `capacity` is the highest limit that will be given.
+    pub(super) fn new(capacity: usize) -> Shard {
+        Shard {
+            state: RwLock::new(State {
+                map: HashMap::default(),
+                small: VecDeque::new(),
+                main: VecDeque::new(),
+                small_weight: 0,
+                main_weight: 0,
+                ghosts: Ghosts::new(capacity / BYTES_PER_GHOST),
+            }),
+            used: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, place: &Place) -> Option<Bytes> {
+        let state = self.state.read();
+        let entry = state.map.get(place)?;
+        let reads = entry.reads.load(Ordering::Relaxed);
+        if reads < MAX_READS {
+            // Two readers may count as one: it is a hint.
+            entry.reads.store(reads + 1, Ordering::Relaxed);
+        }
+        Some(entry.data.clone())
+    }
+
+    pub(super) fn insert(&self, place: Place, data: Bytes, limit: impl FnOnce() -> usize) {
+        let mut state = self.state.write();
+        let (weight, limit) = (weight(&data), limit());
+        if weight > limit || state.map.contains_key(&place) {
+            return;
+        }
+        state.shrink(limit - weight, limit);
+        state.admit(place, Entry { data, reads: AtomicU8::new(0) });
+        self.used.store(state.weight(), Ordering::Relaxed);
+    }
+
+    pub(super) fn trim(&self, limit: usize) {
+        let mut state = self.state.write();
+        state.shrink(limit, limit);
+        self.used.store(state.weight(), Ordering::Relaxed);
+    }
+
+    pub(super) fn erase_table(&self, table: u64) {
+        let mut state = self.state.write();
+        state.erase_table(table);
+        self.used.store(state.weight(), Ordering::Relaxed);
+    }
+
+    pub(super) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn weight(&self) -> usize {
+        self.small_weight + self.main_weight
+    }
+
+    fn admit(&mut self, place: Place, entry: Entry) {
+        if self.ghosts.take(place.hash) {
+            self.main_weight += entry.weight();
+            self.main.push_back(place);
+        } else {
+            self.small_weight += entry.weight();
+            self.small.push_back(place);
+        }
+        self.map.insert(place, entry);
+    }
+
+    /// Evicts until the entries weigh at most `target`.
+    fn shrink(&mut self, target: usize, limit: usize) {
+        while self.weight() > target {
+            if self.small_weight > limit / SMALL_SHARE || self.main.is_empty() {
+                self.evict_small();
+            } else {
+                self.evict_main();
+            }
+        }
+    }
+
+    /// Takes the oldest entry out of the small queue: away, or into the main queue.
+    fn evict_small(&mut self) {
+        let Some(place) = self.small.pop_front() else { return };
+        let Some(entry) = self.map.get_mut(&place) else { return };
+        self.small_weight -= entry.weight();
+        if std::mem::take(entry.reads.get_mut()) > 0 {
+            self.main_weight += entry.weight();
+            self.main.push_back(place);
+        } else {
+            self.map.remove(&place);
+            self.ghosts.put(place.hash);
+        }
+    }
+
+    /// Takes the oldest entry out of the main queue: away, or to its end.
+    fn evict_main(&mut self) {
+        let Some(place) = self.main.pop_front() else { return };
+        let Some(entry) = self.map.get_mut(&place) else { return };
+        let reads = entry.reads.get_mut();
+        if *reads > 0 {
+            *reads -= 1;
+            self.main.push_back(place);
+        } else {
+            self.main_weight -= entry.weight();
+            self.map.remove(&place);
+        }
+    }
+
+    fn erase_table(&mut self, table: u64) {
+        let State { map, small, main, small_weight, main_weight, .. } = self;
+        for (queue, weight) in [(small, small_weight), (main, main_weight)] {
+            queue.retain(|place| {
+                if place.table != table {
+                    return true;
+                }
+                *weight -= map.remove(place).map_or(0, |entry| entry.weight());
+                false
+            });
+        }
+    }
+}
+
+/// Places that left the small queue unread: a table of hashes in which a newer one overwrites an
+/// older one, so that it needs no queue. A wrong answer costs a block's detour through the main
+/// queue.
+#[derive(Debug)]
+struct Ghosts {
+    hashes: Box<[u32]>,
+}
+
+impl Ghosts {
+    fn new(wanted: usize) -> Ghosts {
+        Ghosts { hashes: vec![0; wanted.clamp(16, 1 << 20).next_power_of_two()].into() }
+    }
+
+    fn slot(&mut self, hash: u64) -> (&mut u32, u32) {
+        // Bits that chose neither the shard nor the mark.
+        let index = (hash >> 40) as usize & (self.hashes.len() - 1);
+        // Zero stands for an empty slot.
+        (&mut self.hashes[index], (hash as u32).max(1))
+    }
+
+    fn put(&mut self, hash: u64) {
+        let (slot, mark) = self.slot(hash);
+        *slot = mark;
+    }
+
+    /// Whether the place is remembered; it no longer is afterwards.
+    fn take(&mut self, hash: u64) -> bool {
+        let (slot, mark) = self.slot(hash);
+        let found = *slot == mark;
+        if found {
+            *slot = 0;
+        }
+        found
+    }
+}
