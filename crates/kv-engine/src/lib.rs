@@ -1,1 +1,73 @@
-//! kv-engine
+//! An embedded, ordered, crash-safe key-value store.
+//!
+//! A store is a directory. It maps byte strings to byte strings in key order, takes writes from
+//! many threads, and keeps what it acknowledged through kills and power cuts.
+//!
+//! ```
+//! use kv_engine::{Db, Options, WriteBatch};
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! let db = Db::open(dir.path().join("store"), Options::default())?;
+//! db.put("apple", "red")?;
+//! assert_eq!(db.get("apple")?.as_deref(), Some(&b"red"[..]));
+//!
+//! let mut batch = WriteBatch::new(); // all or nothing
+//! batch.put("banana", "yellow");
+//! batch.delete("apple");
+//! db.write(batch)?;
+//!
+//! for pair in db.range("a".."c") {
+//!     let (key, value) = pair?;
+//!     println!("{key:?} is {value:?}");
+//! }
+//! db.close()?; // or drop the last handle
+//! # Ok::<(), kv_engine::Error>(())
+//! ```
+//!
+//! Where things are: `write` takes a write through log and memtable, `read` looks through
+//! memtables and tables, `flush` and `compaction` move data down the levels, `background` decides
+//! which of these runs when, `open` recovers.
+#![forbid(unsafe_code)]
+
+mod background;
+mod batch;
+mod close;
+mod compaction;
+mod db;
+mod engine;
+mod error;
+mod flush;
+mod health;
+mod keyspace;
+mod layers;
+mod limiter;
+mod limits;
+mod open;
+mod options;
+mod output;
+mod read;
+mod snapshot;
+mod snapshots;
+mod space;
+mod stats;
+mod tables;
+mod verify;
+mod write;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+pub use batch::WriteBatch;
+pub use bytes::Bytes;
+pub use db::Db;
+pub use error::{Error, ErrorKind, Result};
+pub use keyspace::Keyspace;
+pub use kv_sstable::Compression;
+pub use options::{Durability, Options};
+pub use read::cursor::Cursor;
+pub use read::iter::Iter;
+pub use snapshot::Snapshot;
+pub use stats::Stats;
+pub use verify::VerifyReport;

@@ -5,7 +5,7 @@ use crate::error::ErrorKind;
 use crate::read::merge::tests::{Entry, Fuse, VecCursor, any_key, sort};
 use kv_core::Kind;
 use kv_sstable::{BlockCache, Compression, TableBuilder, TableOptions};
-use kv_vfs::{Fs, MemFs};
+use kv_vfs::{Fs, FsFile, FsFileExt, MemFs};
 use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Tables in memory, which counts how often one is opened, and refuses to open one of them.
 pub(crate) struct Shelf {
-    tables: HashMap<u64, Arc<Table>>,
+    tables: HashMap<u64, (Arc<Table>, Arc<dyn FsFile>)>,
     opened: AtomicUsize,
     refused: AtomicU64,
 }
@@ -24,7 +24,7 @@ impl OpenTable for Shelf {
         if self.refused.load(Ordering::Relaxed) == meta.number {
             return Err(Error::new(ErrorKind::Io, "refused"));
         }
-        Ok(Arc::clone(&self.tables[&meta.number]))
+        Ok(Arc::clone(&self.tables[&meta.number].0))
     }
 }
 
@@ -55,12 +55,20 @@ impl Shelf {
                 ..FileMeta::default()
             };
             let cache = Arc::clone(&cache);
-            let table = Table::open(file, path, number, meta.size, &meta.footer, cache).unwrap();
-            tables.insert(number, table);
+            let opened = file.clone();
+            let table = Table::open(opened, path, number, meta.size, &meta.footer, cache).unwrap();
+            tables.insert(number, (table, file));
             files.push(Arc::new(meta));
         }
         let (opened, refused) = (AtomicUsize::new(0), AtomicU64::new(0));
         (Arc::new(Shelf { tables, opened, refused }), files)
+    }
+
+    /// Overwrites the file of the table with this number.
+    fn damage(&self, number: u64) {
+        let file = &self.tables[&number].1;
+        let len = file.len().unwrap() as usize;
+        file.write_all_at(&vec![0xA5; len], 0).unwrap();
     }
 
     /// From now on the table with this number cannot be opened.
@@ -241,6 +249,22 @@ fn a_table_that_cannot_be_opened_ends_the_walk_until_the_cursor_is_placed_again(
         assert_eq!(level.prev().unwrap_err().kind(), ErrorKind::Io);
         assert!(!level.valid());
     }
+    level.last().unwrap();
+    assert_eq!(level.key(), [34]);
+}
+
+#[test]
+fn damage_in_a_table_ends_the_walk_until_the_cursor_is_placed_again() {
+    let (shelf, files) = Shelf::new(&decades(3));
+    shelf.damage(2);
+    let mut level = LevelCursor::new(files, shelf, Access::Cached);
+    level.seek(&[14], Trailer::MAX).unwrap();
+    for _ in 0..2 {
+        assert_eq!(level.next().unwrap_err().kind(), ErrorKind::Corruption);
+        assert_eq!(level.prev().unwrap_err().kind(), ErrorKind::Corruption);
+        assert!(!level.valid());
+    }
+    assert_eq!(level.seek(&[22], Trailer::MAX).unwrap_err().kind(), ErrorKind::Corruption);
     level.last().unwrap();
     assert_eq!(level.key(), [34]);
 }

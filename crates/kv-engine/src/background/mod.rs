@@ -1,0 +1,104 @@
+//! Work beside the callers: who waits for it, which jobs run, and what is done next.
+
+pub(crate) mod next;
+mod reclaim;
+pub(crate) mod worker;
+
+use crate::compaction::Busy;
+use kv_manifest::Version;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// Shared by all threads of a store.
+#[derive(Default)]
+pub(crate) struct Background {
+    pub(crate) state: Mutex<State>,
+    /// Signalled whenever something changed that a worker or a waiting caller may wait for: a
+    /// memtable was sealed or drained, a job ended, a snapshot went, the store failed or closes.
+    changed: Condvar,
+}
+
+/// Which work is under way. Guarded by one lock, so that no two workers take the same job.
+#[derive(Default)]
+pub(crate) struct State {
+    /// Tables and key ranges that running flushes and compactions have taken.
+    pub(crate) busy: Busy,
+    /// Whether a memtable is being written out.
+    pub(crate) flushing: bool,
+    /// Whether a log segment is being made.
+    pub(crate) preparing: bool,
+    /// Compactions under way.
+    pub(crate) compacting: usize,
+    /// Jobs under way.
+    pub(crate) running: usize,
+    /// No new job begins.
+    pub(crate) stopping: bool,
+    /// Work failed and waits until this moment of the monotonic clock.
+    pub(crate) retry_at: Option<Duration>,
+    /// How often in a row work has failed.
+    pub(crate) failures: u32,
+    /// Numbers of tables that no current version names.
+    pub(crate) dead: Vec<u64>,
+    /// Nothing was written between the last two idle looks.
+    pub(crate) idle: bool,
+    /// Operations written at the last idle look.
+    pub(crate) writes_seen: u64,
+    /// `dead` has grown since it was last looked at.
+    pub(crate) newly_dead: bool,
+    /// Every version that someone may still read.
+    pub(crate) versions: Vec<Weak<Version>>,
+}
+
+impl Background {
+    /// Wakes everybody who waits, to look again.
+    pub(crate) fn wake_all(&self) {
+        // Taking the lock orders the change that the caller made before a waiter's next look.
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until `ready` answers something. It is asked again after every change.
+    pub(crate) fn wait_until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(answer) = ready() {
+                return answer;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Waits until `ready` answers something; it sees and may change the state.
+    pub(crate) fn wait_with<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(answer) = ready(&mut state) {
+                return answer;
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Waits for a change, at most for `limit`; answers whether that passed without one.
+    pub(crate) fn wait_for(&self, state: &mut MutexGuard<'_, State>, limit: Duration) -> bool {
+        self.changed.wait_for(state, limit).timed_out()
+    }
+
+    /// Starts no more jobs, and waits for those under way.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopping = true;
+        self.changed.notify_all();
+        self.wait_with(|state| (state.running == 0).then_some(()));
+    }
+
+    /// Notes that `version` is current and that it no longer names the tables in `dead`.
+    pub(crate) fn retire(&self, version: Arc<Version>, dead: impl Iterator<Item = u64>) {
+        let mut state = self.state.lock();
+        state.versions.retain(|held| held.strong_count() > 0);
+        state.versions.push(Arc::downgrade(&version));
+        let before = state.dead.len();
+        state.dead.extend(dead);
+        state.newly_dead |= state.dead.len() > before;
+    }
+}

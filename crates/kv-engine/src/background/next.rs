@@ -1,0 +1,100 @@
+//! What a background thread does next: every reason not to start a job stands here.
+
+/// What is to be done, and what is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Situation {
+    /// No job begins any more: the store closes, or it failed for good.
+    pub(crate) stopping: bool,
+    /// Work failed lately and is not to be tried again yet.
+    pub(crate) backing_off: bool,
+    /// Dead tables wait to be removed.
+    pub(crate) dead_tables: bool,
+    /// The oldest sealed memtable has no writers left.
+    pub(crate) flushable: bool,
+    /// A memtable is being written out.
+    pub(crate) flushing: bool,
+    /// The next log segment is not there yet, and the current one is half full.
+    pub(crate) segment_wanted: bool,
+    /// A log segment is being made.
+    pub(crate) preparing: bool,
+    /// Compactions under way.
+    pub(crate) compacting: usize,
+    /// Compactions that may be under way at once.
+    pub(crate) max_compacting: usize,
+}
+
+/// A kind of job. Which tables a compaction takes is decided by `compaction::pick`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Write the oldest sealed memtable out.
+    Flush,
+    /// Make the next log segment.
+    PrepareSegment,
+    /// Remove dead tables.
+    Reclaim,
+    /// Look for a compaction.
+    Compact,
+    /// Wait for a change.
+    Wait,
+}
+
+/// The next job. Writers wait for memtables first, then for a log; a flush always finds a thread,
+/// because compactions leave one free.
+pub(crate) fn next(now: &Situation) -> Next {
+    if now.stopping {
+        return Next::Wait;
+    }
+    if now.segment_wanted && !now.preparing && !now.backing_off {
+        return Next::PrepareSegment;
+    }
+    if now.flushable && !now.flushing && !now.backing_off {
+        return Next::Flush;
+    }
+    if now.dead_tables {
+        return Next::Reclaim;
+    }
+    if now.compacting < now.max_compacting && !now.backing_off {
+        return Next::Compact;
+    }
+    Next::Wait
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Situation = Situation {
+        stopping: false,
+        backing_off: false,
+        dead_tables: false,
+        flushable: false,
+        flushing: false,
+        segment_wanted: false,
+        preparing: false,
+        compacting: 0,
+        max_compacting: 1,
+    };
+
+    #[test]
+    fn a_flush_goes_before_a_compaction_and_runs_alone() {
+        assert_eq!(next(&IDLE), Next::Compact);
+        assert_eq!(next(&Situation { flushable: true, ..IDLE }), Next::Flush);
+        let flushing = Situation { flushable: true, flushing: true, ..IDLE };
+        assert_eq!(next(&flushing), Next::Compact);
+        assert_eq!(next(&Situation { compacting: 1, ..flushing }), Next::Wait);
+    }
+
+    #[test]
+    fn a_failure_holds_back_all_but_removals() {
+        let failing =
+            Situation { backing_off: true, flushable: true, segment_wanted: true, ..IDLE };
+        assert_eq!(next(&failing), Next::Wait);
+        assert_eq!(next(&Situation { dead_tables: true, ..failing }), Next::Reclaim);
+    }
+
+    #[test]
+    fn nothing_begins_while_the_store_closes() {
+        let all = Situation { stopping: true, flushable: true, dead_tables: true, ..IDLE };
+        assert_eq!(next(&all), Next::Wait);
+    }
+}

@@ -1,0 +1,54 @@
+//! The one place where files go: tables that no version names and nobody reads, logs that are in
+//! tables.
+
+use crate::background::State;
+use crate::engine::Engine;
+use kv_manifest::FileName;
+use std::collections::HashSet;
+
+impl State {
+    /// Whether a dead table may be removed: no version but the current one is held.
+    pub(crate) fn has_unread(&mut self) -> bool {
+        if self.dead.is_empty() {
+            return false;
+        }
+        let before = self.versions.len();
+        self.versions.retain(|version| version.strong_count() > 0);
+        // The tables of a version may be dead only once that version has gone.
+        before > self.versions.len() || std::mem::take(&mut self.newly_dead)
+    }
+
+    /// Takes out the dead tables that no reader holds any more.
+    fn take_unread(&mut self) -> Vec<u64> {
+        let mut held: HashSet<u64> = HashSet::new();
+        self.versions.retain(|version| match version.upgrade() {
+            Some(version) => {
+                held.extend(version.files().map(|(_, meta)| meta.number));
+                true
+            }
+            None => false,
+        });
+        let (kept, gone) = self.dead.drain(..).partition(|number| held.contains(number));
+        self.dead = kept;
+        gone
+    }
+}
+
+impl Engine {
+    /// Removes the dead tables that nobody reads any more. A table that cannot be removed now is
+    /// removed by the next open: the manifest does not name it.
+    pub(crate) fn reclaim(&self) {
+        let gone = self.background.state.lock().take_unread();
+        for number in gone {
+            self.tables.forget(number);
+            let _ = self.fs.remove(&self.table_path(number));
+        }
+    }
+
+    /// Removes the logs below `floor`: their writes are in tables that the manifest names.
+    pub(crate) fn remove_logs(&self, logs: impl Iterator<Item = u64>) {
+        for number in logs {
+            let _ = self.fs.remove(&FileName::Log(number).path(&self.dir));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The background threads: take a job, do it, note how it ended.
+//!
+//! A failure is noted and the job tried again, later each time. A panic turns the store
+//! read-only: what the thread left half done is not known.
+
+use crate::background::State;
+use crate::background::next::{Next, Situation, next};
+use crate::compaction::run::Task;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::write::buffer::WriteBuffer;
+use kv_manifest::VersionEdit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+const FIRST_RETRY: Duration = Duration::from_millis(20);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How often an idle store looks for expired entries.
+const IDLE_LOOK: Duration = Duration::from_secs(10);
+
+/// A job that was taken, with what was reserved for it.
+enum Job {
+    Flush { buffer: Arc<WriteBuffer>, level: usize, ticket: u64 },
+    PrepareSegment,
+    Reclaim,
+    Compact(Task),
+}
+
+/// Starts the threads of a store that writes.
+pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
+    if engine.writer.is_none() {
+        return Ok(());
+    }
+    let mut threads = engine.threads.lock();
+    for i in 0..engine.options.background_threads {
+        let shared = Arc::clone(engine);
+        let thread = engine
+            .fs
+            .spawn(&format!("kv-background-{i}"), Box::new(move || shared.work()))
+            .map_err(|e| Error::io("a background thread cannot be started", e))?;
+        threads.push(thread);
+    }
+    Ok(())
+}
+
+impl Engine {
+    fn work(&self) {
+        while let Some(job) = self.wait_for_job() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.run(&job)));
+            let outcome = outcome.unwrap_or_else(|_| {
+                let cause = Error::new(ErrorKind::Io, "a background thread panicked");
+                Err(self.writes_failed(&cause))
+            });
+            self.end(job, outcome);
+        }
+    }
+
+    /// The next job, or `None` when the store closes.
+    fn wait_for_job(&self) -> Option<Job> {
+        let mut state = self.background.state.lock();
+        loop {
+            if state.stopping {
+                return None;
+            }
+            if let Some(job) = self.take_job(&mut state) {
+                state.running += 1;
+                return Some(job);
+            }
+            let now = self.clock.monotonic();
+            let wait = state.retry_at.map_or(IDLE_LOOK, |at| at.saturating_sub(now));
+            if self.background.wait_for(&mut state, wait.max(Duration::from_millis(1))) {
+                let writes = self.counters.writes.load(Ordering::Relaxed);
+                state.idle = writes == state.writes_seen;
+                state.writes_seen = writes;
+            }
+        }
+    }
+
+    fn take_job(&self, state: &mut State) -> Option<Job> {
+        match next(&self.situation(state)) {
+            Next::Wait => None,
+            Next::Reclaim => Some(Job::Reclaim),
+            Next::PrepareSegment => {
+                state.preparing = true;
+                Some(Job::PrepareSegment)
+            }
+            Next::Flush => {
+                let buffer = Arc::clone(self.view.load().sealed.last()?);
+                let (level, ticket) = self.reserve_flush(state, &buffer);
+                state.flushing = true;
+                Some(Job::Flush { buffer, level, ticket })
+            }
+            Next::Compact => {
+                let task = self.pick_compaction(state)?;
+                state.compacting += 1;
+                Some(Job::Compact(task))
+            }
+        }
+    }
+
+    fn situation(&self, state: &mut State) -> Situation {
+        let view = self.view.load();
+        let Some(writer) = &self.writer else {
+            return Situation { stopping: true, ..Situation::default() };
+        };
+        let backing_off = state.retry_at.is_some_and(|at| self.clock.monotonic() < at);
+        let threads = self.options.background_threads;
+        let segment = writer.log.segment_len();
+        let half_full = 2 * view.active.table.memory() as u64 > self.options.memtable_limit()
+            || 2 * segment > self.options.segment_limit();
+        Situation {
+            stopping: state.stopping || self.health.fatal().is_some(),
+            backing_off,
+            dead_tables: state.has_unread(),
+            flushable: view.sealed.last().is_some_and(|buffer| !buffer.has_writers()),
+            flushing: state.flushing,
+            segment_wanted: half_full
+                && writer.next_segment.try_lock().is_some_and(|next| next.is_none()),
+            preparing: state.preparing,
+            compacting: state.compacting,
+            max_compacting: if threads > 1 { threads - 1 } else { 1 },
+        }
+    }
+
+    fn run(&self, job: &Job) -> Result<()> {
+        match job {
+            Job::Flush { buffer, level, .. } => self.run_flush(buffer, *level),
+            Job::PrepareSegment => self.prepare_segment(),
+            Job::Reclaim => {
+                self.reclaim();
+                Ok(())
+            }
+            Job::Compact(task) => self.run_compaction(task),
+        }
+    }
+
+    /// Gives back what the job had reserved, and notes how it ended.
+    fn end(&self, job: Job, outcome: Result<()>) {
+        let mut state = self.background.state.lock();
+        state.running -= 1;
+        let mut matters = true;
+        match job {
+            Job::Flush { ticket, .. } => {
+                state.flushing = false;
+                state.busy.release(ticket);
+            }
+            Job::PrepareSegment => state.preparing = false,
+            Job::Reclaim => matters = false,
+            Job::Compact(task) => {
+                state.compacting -= 1;
+                self.end_compaction(&mut state, &task, outcome.as_ref().err());
+            }
+        }
+        match outcome {
+            Ok(()) if matters => {
+                state.retry_at = None;
+                state.failures = 0;
+                self.health.note_background(None);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let wait = FIRST_RETRY.saturating_mul(1 << state.failures.min(10)).min(LAST_RETRY);
+                state.failures += 1;
+                state.retry_at = Some(self.clock.monotonic() + wait);
+                self.counters.background_errors.fetch_add(1, Ordering::Relaxed);
+                self.health.note_background(Some(error));
+            }
+        }
+        drop(state);
+        self.background.wake_all();
+    }
+
+    /// Makes the next log segment, and lets the manifest name it, so that its loss is noticed.
+    fn prepare_segment(&self) -> Result<()> {
+        let writer = self.writer()?;
+        let mut next = writer.next_segment.lock();
+        if next.is_none() {
+            let segment = self.create_segment()?;
+            let logs_added = vec![segment.number()];
+            self.install(VersionEdit { logs_added, ..VersionEdit::default() }, None)?;
+            *next = Some(segment);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Closing: everything to tables, the logs gone, the lock free when the call returns.
+
+use crate::engine::{Engine, Writer};
+use crate::error::{Error, Result};
+use kv_manifest::VersionEdit;
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// Closes the store for every handle. Whatever fails on the way, the threads are stopped and
+    /// the lock is released; what was acknowledged is in tables or in the logs.
+    pub(crate) fn close(&self) -> Result<()> {
+        let outcome = match &self.writer {
+            Some(writer) if self.health.fatal().is_none() && self.health.check_open().is_ok() => {
+                self.flush_and_close(writer)
+            }
+            _ => {
+                self.health.close();
+                Ok(())
+            }
+        };
+        self.background.stop();
+        for thread in self.threads.lock().drain(..) {
+            thread.join();
+        }
+        self.reclaim();
+        self.tables.close();
+        self.lock.lock().take();
+        outcome
+    }
+
+    fn flush_and_close(&self, writer: &Writer) -> Result<()> {
+        let flushed = self.flush();
+        if !self.health.close() {
+            return Ok(());
+        }
+        self.background.wake_all();
+        // A write that slipped in between is in the log; `finish` makes the log durable and final.
+        let finished = writer.log.finish().map_err(Error::from);
+        flushed?;
+        finished?;
+        self.background.stop();
+        let view = self.view.load();
+        if view.buffers().all(|buffer| buffer.is_empty()) {
+            self.retire_logs(writer)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a clean close: the manifest needs no log any more, and so none is kept.
+    fn retire_logs(&self, writer: &Writer) -> Result<()> {
+        let last = writer.next_file.load(Ordering::Relaxed);
+        let edit = VersionEdit {
+            last_seq: Some(self.publisher.visible()),
+            log_floor: Some(last),
+            ..VersionEdit::default()
+        };
+        self.install(edit, None)?;
+        let prepared = writer.next_segment.lock().take().map(|segment| segment.number());
+        let current = writer.log.segment_number();
+        self.remove_logs(prepared.into_iter().chain([current]));
+        self.fs
+            .sync_dir(&self.dir)
+            .map_err(|e| Error::io(format!("{}: sync failed", self.dir.display()), e))
+    }
+}

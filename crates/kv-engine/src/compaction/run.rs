@@ -1,0 +1,298 @@
+//! Carrying a compaction out: the one module here that acts.
+//!
+//! The choice is checked again before anything is written: its inputs must still be in the
+//! version. Large merges are cut into slices of the key space that run side by side.
+
+use crate::background::State;
+use crate::compaction::expand::{Compaction, Kind};
+use crate::compaction::pick::pick;
+use crate::compaction::policy::{Context, Policy};
+use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
+use crate::compaction::score::flush_level;
+use crate::compaction::split::Cutter;
+use crate::engine::{Engine, bytes_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flush::span;
+use crate::output::Outputs;
+use crate::read::level::{Files, LevelCursor, OpenTable};
+use crate::read::merge::Merge;
+use crate::read::source::Source;
+use crate::snapshots::Kept;
+use crate::tables::is_damage;
+use crate::write::buffer::WriteBuffer;
+use bytes::Bytes;
+use kv_core::{Cursor as _, RangeTombstones, Trailer};
+use kv_manifest::{FileMeta, VersionEdit};
+use kv_sstable::Access;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Each level holds eight times what the one above does.
+const LEVEL_RATIO: u64 = 8;
+/// A level that would hold less than 512 MiB is left out.
+const BASE_TARGET: u64 = 512 << 20;
+
+/// How much of an input is read at once.
+const READAHEAD: usize = 256 << 10;
+
+/// A compaction that was chosen, with its inputs and output range reserved.
+pub(crate) struct Task {
+    pub(crate) compaction: Compaction,
+    pub(crate) ticket: u64,
+}
+
+/// A stretch of the key space; `None` is no bound.
+type Slice = (Option<Bytes>, Option<Bytes>);
+
+impl Engine {
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            level0_runs: self.options.level0_runs,
+            table_size: self.options.table_size,
+            write_buffer: self.options.memtable_limit(),
+            level_ratio: LEVEL_RATIO,
+            base_target: BASE_TARGET,
+            space_amplification: self.options.space_amplification,
+            bottom_codec: self.options.compression.id(),
+        }
+    }
+
+    fn context(&self, state: &State) -> Context {
+        let now_ms = self.now_ms();
+        let kept = self.snapshots.kept(&self.publisher, now_ms);
+        Context {
+            oldest_snapshot: kept.oldest(),
+            now_ms: kept.oldest_clock_ms,
+            pressure: state.flushing || !self.view.load().sealed.is_empty(),
+            idle: state.idle,
+        }
+    }
+
+    /// Chooses the next compaction and reserves what it takes.
+    pub(crate) fn pick_compaction(&self, state: &mut State) -> Option<Task> {
+        let version = Arc::clone(&self.view.load().version);
+        let context = self.context(state);
+        let compaction = pick(&version, &self.policy(), &state.busy, &context)?;
+        let ticket = state.busy.reserve(&compaction);
+        Some(Task { compaction, ticket })
+    }
+
+    /// Chooses the level for a memtable and reserves its keys there.
+    pub(crate) fn reserve_flush(&self, state: &mut State, buffer: &WriteBuffer) -> (usize, u64) {
+        let Some((smallest, largest)) = span(buffer) else {
+            return (0, state.busy.reserve_nothing());
+        };
+        let span = kv_manifest::KeySpan::closed(smallest, largest);
+        let version = Arc::clone(&self.view.load().version);
+        let level = flush_level(&version, &span, &state.busy);
+        (level, state.busy.reserve_range(level, span))
+    }
+
+    /// Gives back what a compaction had reserved. Inputs that turned out damaged stay reserved:
+    /// they are readable where they are whole, and no merge can do better.
+    pub(crate) fn end_compaction(&self, state: &mut State, task: &Task, error: Option<&Error>) {
+        state.busy.release(task.ticket);
+        if error.is_some_and(is_damage) {
+            state.busy.set_aside(task.compaction.files().map(|(_, file)| file.number));
+        }
+    }
+
+    /// Does what was chosen: moves, drops or merges tables, and installs the outcome.
+    pub(crate) fn run_compaction(&self, task: &Task) -> Result<()> {
+        let started = self.clock.monotonic();
+        let compaction = &task.compaction;
+        self.check_inputs(compaction)?;
+        let deleted: Vec<(usize, u64)> =
+            compaction.files().map(|(level, file)| (level, file.number)).collect();
+        let count = deleted.len() as u64;
+        let mut edit = VersionEdit { deleted, ..VersionEdit::default() };
+        match compaction.kind {
+            Kind::Move => {
+                let files = compaction.files();
+                edit.added =
+                    files.map(|(_, f)| (compaction.output_level, Arc::clone(f))).collect();
+                self.counters.moves.fetch_add(count, Ordering::Relaxed);
+            }
+            Kind::Drop => {
+                self.counters.drops.fetch_add(count, Ordering::Relaxed);
+            }
+            Kind::Merge => {
+                let tables = self.merge(compaction)?;
+                let written = bytes_of(&tables);
+                edit.added = tables.into_iter().map(|t| (compaction.output_level, t)).collect();
+                self.counters.compactions.fetch_add(1, Ordering::Relaxed);
+                self.counters.compaction_write_bytes.fetch_add(written, Ordering::Relaxed);
+            }
+        }
+        self.install(edit, None)?;
+        let took = self.clock.monotonic().saturating_sub(started);
+        if compaction.kind == Kind::Merge {
+            let inputs = compaction.inputs.iter();
+            let read: u64 = inputs.clone().map(|(_, files)| bytes_of(files)).sum();
+            self.counters.compaction_read_bytes.fetch_add(read, Ordering::Relaxed);
+            self.counters.compaction_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+            let from_top: u64 =
+                inputs.filter(|(level, _)| *level == 0).map(|(_, files)| bytes_of(files)).sum();
+            if from_top > 0 && compaction.output_level > 0 {
+                self.counters.drained(from_top, took);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_inputs(&self, compaction: &Compaction) -> Result<()> {
+        let version = Arc::clone(&self.view.load().version);
+        for (level, files) in &compaction.inputs {
+            for file in files {
+                if !version.level(*level).iter().any(|held| held.number == file.number) {
+                    let message = "a compaction chose a table that is not in the version";
+                    return Err(Error::new(ErrorKind::Unsupported, message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the inputs into new tables, whose names are durable when it returns.
+    fn merge(&self, compaction: &Compaction) -> Result<Vec<Arc<FileMeta>>> {
+        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let tombstones = self.input_tombstones(compaction)?;
+        let slices = self.slices(compaction)?;
+        let tables = match slices.as_slice() {
+            [slice] => self.merge_slice(compaction, &kept, &tombstones, slice)?,
+            _ => self.merge_slices(compaction, &kept, &tombstones, &slices)?,
+        };
+        self.maker()?.sync_dir()?;
+        Ok(tables)
+    }
+
+    /// Runs every slice on a thread of its own, the first on this one.
+    fn merge_slices(
+        &self,
+        compaction: &Compaction,
+        kept: &Kept,
+        tombstones: &RangeTombstones,
+        slices: &[Slice],
+    ) -> Result<Vec<Arc<FileMeta>>> {
+        let mut tables = Vec::new();
+        let made = kv_vfs::side_by_side("kv-subcompaction", slices, |slice| {
+            self.merge_slice(compaction, kept, tombstones, slice)
+        });
+        for made in made {
+            let panicked = || Error::new(ErrorKind::Io, "a compaction thread did not finish");
+            tables.extend(made.ok_or_else(panicked)??);
+        }
+        Ok(tables)
+    }
+
+    /// Where the key space is cut so that the slices hold about equal bytes.
+    fn slices(&self, compaction: &Compaction) -> Result<Vec<Slice>> {
+        let threads = (self.options.background_threads / 2).max(1);
+        let bytes: u64 = compaction.inputs.iter().map(|(_, files)| bytes_of(files)).sum();
+        let wanted = (bytes / (2 * self.options.table_size).max(1)).clamp(1, threads as u64);
+        if wanted == 1 {
+            return Ok(vec![(None, None)]);
+        }
+        let mut cuts: Vec<Bytes> = Vec::new();
+        for (_, files) in &compaction.inputs {
+            for file in files {
+                cuts.extend(self.tables.get(file)?.split_keys(wanted as usize)?);
+            }
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        let step = cuts.len().div_ceil(wanted as usize).max(1);
+        let chosen: Vec<Bytes> = cuts.into_iter().skip(step).step_by(step).collect();
+        let mut slices = Vec::new();
+        let mut lower = None;
+        for cut in chosen {
+            slices.push((lower.take(), Some(cut.clone())));
+            lower = Some(cut);
+        }
+        slices.push((lower, None));
+        Ok(slices)
+    }
+
+    fn input_tombstones(&self, compaction: &Compaction) -> Result<RangeTombstones> {
+        let mut all = Vec::new();
+        for (_, files) in &compaction.inputs {
+            for file in files.iter().filter(|file| file.range_tombstones > 0) {
+                all.extend(self.tables.get(file)?.range_tombstones()?.iter());
+            }
+        }
+        Ok(RangeTombstones::new(all))
+    }
+
+    fn input_sources(&self, compaction: &Compaction) -> Result<Vec<Source>> {
+        let access = Access::Scan { readahead: READAHEAD };
+        let mut sources = Vec::new();
+        for (level, files) in &compaction.inputs {
+            if *level == 0 {
+                for file in files {
+                    let cursor = self.tables.get(file)?.cursor(access);
+                    sources.push(Source::table(cursor, file.max_seq));
+                }
+            } else if !files.is_empty() {
+                let opener = Arc::clone(&self.tables) as Arc<dyn OpenTable>;
+                let files = Files::from(files.clone());
+                sources.push(Source::level(LevelCursor::new(files, opener, access)));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Merges the part of the inputs in one slice.
+    fn merge_slice(
+        &self,
+        compaction: &Compaction,
+        kept: &Kept,
+        tombstones: &RangeTombstones,
+        slice: &Slice,
+    ) -> Result<Vec<Arc<FileMeta>>> {
+        let (lower, upper) = slice;
+        let maker = self.maker()?;
+        let mut below = compaction.below();
+        let part = tombstones.clip(lower.as_deref().unwrap_or_default(), upper.as_deref());
+        let drop_oldest = compaction.bottommost();
+        let retained = retain_tombstones(&part, &kept.seqs, drop_oldest);
+        let level = compaction.output_level;
+        let mut outputs = Outputs::new(&maker, level, retained, lower.clone(), upper.clone());
+        let mut retention = Retention::new(&kept.seqs, part, kept.oldest_clock_ms);
+        let mut cutter = Cutter::new(&compaction.grandparents, self.options.table_size);
+        let mut merge = Merge::new(self.input_sources(compaction)?);
+        let mut last_key: Vec<u8> = Vec::new();
+        let mut bottom = false;
+        merge.seek(lower.as_deref().unwrap_or_default(), Trailer::MAX)?;
+        while merge.valid() {
+            let key = merge.key();
+            if upper.as_ref().is_some_and(|upper| key >= upper.as_ref()) {
+                break;
+            }
+            if key != last_key || last_key.is_empty() {
+                self.check_cancelled()?;
+                bottom = !below.may_hold(key);
+                if cutter.cut_before(key, outputs.current_size()) {
+                    outputs.cut(key)?;
+                }
+                last_key.clear();
+                last_key.extend_from_slice(key);
+            }
+            let (trailer, value) = (merge.trailer(), merge.value());
+            match retention.keep(key, trailer, value, bottom) {
+                Verdict::Drop => {}
+                Verdict::Keep(trailer) => outputs.add(key, trailer, value)?,
+                Verdict::Tombstone(trailer) => outputs.add(key, trailer, &[])?,
+            }
+            merge.next()?;
+        }
+        outputs.finish()
+    }
+
+    /// Ends a compaction early when the store closes or has failed.
+    fn check_cancelled(&self) -> Result<()> {
+        match self.health.fatal() {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The facade: a cheap handle whose methods delegate.
+
+use crate::batch::WriteBatch;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::keyspace::Keyspace;
+use crate::open;
+use crate::options::{Durability, Options};
+use crate::read::cursor::Cursor;
+use crate::read::iter::Iter;
+use crate::snapshot::Snapshot;
+use crate::space::{DEFAULT_ID, Space};
+use crate::stats::Stats;
+use crate::verify::VerifyReport;
+use bytes::Bytes;
+use kv_vfs::MemFs;
+use std::ops::RangeBounds;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Keeps a store open; the last one to go closes it.
+pub(crate) struct Handle {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nobody is left to hear of a failure; what was acknowledged is in the log either way.
+        let _ = self.engine.close();
+    }
+}
+
+/// An open store: an ordered map from bytes to bytes, on disk. Cheap to clone, shared by threads.
+///
+/// ```
+/// use kv_engine::{Db, Options};
+/// let dir = tempfile::tempdir().unwrap();
+/// let db = Db::open(dir.path().join("store"), Options::default())?;
+/// db.put("apple", "red")?;
+/// assert_eq!(db.get("apple")?.as_deref(), Some(&b"red"[..]));
+/// db.close()?;
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Db {
+    handle: Arc<Handle>,
+    space: Arc<Space>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("dir", &self.handle.engine.dir).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens the store in a directory, and creates both where they are missing. Only one opener
+    /// may write: a second one gets [`ErrorKind::Locked`](crate::ErrorKind::Locked). What a crash
+    /// left in the logs is written to tables before the call returns.
+    ///
+    /// ```
+    /// # use kv_engine::{Db, Options};
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Db::open(dir.path(), Options::default().sync_on_write(false))?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Db> {
+        Ok(Db::over(open::open(path.as_ref(), options)?))
+    }
+
+    /// A store on a memory file system: the same engine, gone when the last handle is.
+    ///
+    /// ```
+    /// # use kv_engine::{Db, Options};
+    /// let db = Db::in_memory(Options::default())?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn in_memory(options: Options) -> Result<Db> {
+        let fs = MemFs::new();
+        Db::open("/store", options.file_system(Arc::new(fs)))
+    }
+
+    fn over(engine: Arc<Engine>) -> Db {
+        let space = Space::new(engine.id, DEFAULT_ID, "");
+        Db { handle: Arc::new(Handle { engine }), space }
+    }
+
+    /// Writes the memtable out, syncs, and releases the lock. Every clone is closed with it:
+    /// later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    ///
+    /// ```
+    /// # use kv_engine::{Db, Options};
+    /// # let db = Db::in_memory(Options::default())?;
+    /// db.close()?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn close(self) -> Result<()> {
+        self.handle.engine.close()
+    }
+
+    /// Sets a key's value. Keys have up to 65,535 bytes, values up to 1 GiB; both may be empty.
+    /// With [`Options::sync_on_write`] (the default) it survives power loss when it returns.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.put("key", "value")?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.handle.engine.put(&self.space, key.as_ref(), value.as_ref())
+    }
+
+    /// Sets a value that is hidden from every read once `ttl` has passed since the commit, and
+    /// whose space comes back by compaction. A later `put` of the key ends the expiry.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.put_with_ttl("session", "token", std::time::Duration::from_secs(3600))?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn put_with_ttl(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: Duration,
+    ) -> Result<()> {
+        self.handle.engine.put_with_ttl(&self.space, key.as_ref(), value.as_ref(), ttl)
+    }
+
+    /// A key's value, `None` where it has none. The bytes are shared with the block cache where
+    /// possible: a large value that is kept for long keeps its block in memory.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.put("key", "value")?;
+    /// assert_eq!(db.get("key")?.as_deref(), Some(&b"value"[..]));
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
+        self.handle.engine.get(&self.space, key.as_ref(), None)
+    }
+
+    /// Whether a key has a value.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// assert!(!db.contains_key("key")?);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.handle.engine.contains_key(&self.space, key.as_ref(), None)
+    }
+
+    /// Deletes a key, whether it is there or not.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.delete("key")?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<()> {
+        self.handle.engine.delete(&self.space, key.as_ref())
+    }
+
+    /// Deletes all keys in a range, in constant time. An empty or inverted range deletes nothing.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.delete_range("user:1".."user:2")?;
+    /// db.delete_range::<&str>(..)?; // everything
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn delete_range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Result<()> {
+        let mut batch = WriteBatch::new();
+        batch.delete_range(range);
+        self.write(batch)
+    }
+
+    /// Writes a batch: all of it or nothing, also after a crash.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let mut batch = kv_engine::WriteBatch::new();
+    /// batch.put("from", "90");
+    /// batch.put("to", "110");
+    /// db.write(batch)?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn write(&self, batch: WriteBatch) -> Result<()> {
+        self.write_with(batch, self.handle.engine.default_durability())
+    }
+
+    /// [`Db::write`] with a durability of its own.
+    ///
+    /// ```
+    /// # use kv_engine::{Db, Durability, Options, WriteBatch};
+    /// # let db = Db::in_memory(Options::default())?;
+    /// let mut batch = WriteBatch::new();
+    /// batch.put("key", "value");
+    /// db.write_with(batch, Durability::Os)?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn write_with(&self, batch: WriteBatch, durability: Durability) -> Result<()> {
+        self.handle.engine.write_batch(&self.space, batch, durability)
+    }
+
+    /// All pairs in key order, from both ends, as they are now.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.put("a", "1")?;
+    /// for pair in db.iter() {
+    ///     let (key, value) = pair?;
+    ///     println!("{key:?} {value:?}");
+    /// }
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn iter(&self) -> Iter {
+        self.handle.engine.iter(&self.space, None)
+    }
+
+    /// The pairs in a range of keys; nothing where it is empty or inverted.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// assert_eq!(db.range("a"..="m").rev().count(), 0);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
+        self.handle.engine.range(&self.space, &range, None)
+    }
+
+    /// The pairs whose keys begin with `prefix`.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// assert_eq!(db.prefix("user:").count(), 0);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
+        self.handle.engine.prefix(&self.space, prefix.as_ref(), None)
+    }
+
+    /// A cursor over what is there now: the fast way to move, on borrowed slices.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.put("b", "2")?;
+    /// let mut cursor = db.cursor();
+    /// cursor.seek("a")?;
+    /// assert!(cursor.valid() && cursor.key() == b"b");
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn cursor(&self) -> Cursor {
+        self.handle.engine.cursor(&self.space, None)
+    }
+
+    /// The store as it is now, for as long as the snapshot lives.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let snapshot = db.snapshot();
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Arc::clone(&self.handle), Arc::clone(&self.space))
+    }
+
+    /// The keyspace with this name (1 to 255 bytes), created if need be; `""` is the default one,
+    /// which `Db` itself reads and writes.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let users = db.keyspace("users")?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn keyspace(&self, name: &str) -> Result<Keyspace> {
+        let space = match name {
+            "" => {
+                self.handle.engine.health.check_open()?;
+                Arc::clone(&self.space)
+            }
+            name => self.handle.engine.space(name)?,
+        };
+        Ok(Keyspace::new(Arc::clone(&self.handle), space))
+    }
+
+    /// Deletes a keyspace and all in it, in constant time. Its handles answer
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) from then on.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.keyspace("users")?;
+    /// db.drop_keyspace("users")?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.handle.engine.drop_space(name)
+    }
+
+    /// The names of the keyspaces but the default one, sorted.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// assert!(db.keyspaces()?.is_empty());
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn keyspaces(&self) -> Result<Vec<String>> {
+        self.handle.engine.space_names()
+    }
+
+    /// Writes everything in memory to tables, and waits.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.flush()?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn flush(&self) -> Result<()> {
+        self.handle.engine.flush()
+    }
+
+    /// Makes everything written so far survive power loss.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.sync()?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn sync(&self) -> Result<()> {
+        let engine = &self.handle.engine;
+        let writer = engine.writer()?;
+        engine.health.check_write()?;
+        writer.log.sync_to(writer.log.end()).map_err(|e| engine.writes_failed(&Error::from(e)))
+    }
+
+    /// Merges everything down to the last level, drops what is deleted, overwritten or expired,
+    /// and waits.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// db.compact()?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn compact(&self) -> Result<()> {
+        self.handle.engine.compact_all()
+    }
+
+    /// Reads every byte of every file and checks every checksum and invariant. Damage is in the
+    /// report; an error is a check that could not be made.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// assert!(db.verify()?.is_ok());
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn verify(&self) -> Result<VerifyReport> {
+        self.handle.engine.verify()
+    }
+
+    /// What the store has done and holds.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// println!("{}", db.stats());
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.handle.engine.stats()
+    }
+}

@@ -1,0 +1,158 @@
+//! The state of one open store, shared by its handles and its background threads.
+//!
+//! Locks, what each protects, and the order in which they may be taken (an earlier one may be
+//! held while a later one is taken, never the other way round):
+//!
+//! | order | lock | protects | held across I/O |
+//! |---|---|---|---|
+//! | 1 | `catalog` | names of keyspaces | one commit, on create and drop only |
+//! | 2 | `next_segment` | the log segment made ahead of need | its creation |
+//! | 3 | `manifest` | the manifest file | its append and sync; no reader or writer waits for it |
+//! | 4 | inside `log` | sequence numbers, the group buffer | no |
+//! | 5 | `background.state` | which jobs run | no |
+//! | 6 | `snapshots` | live snapshots | no |
+//! | 7 | inside `publisher`, `health`, `tables` | their own state | opening a table: no |
+//!
+//! `view` is swapped atomically: by rotation under the log's lock, by flush and compaction under
+//! the manifest's. Readers take no lock.
+
+use crate::background::Background;
+use crate::error::{Error, Result};
+use crate::health::Health;
+use crate::keyspace::Catalog;
+use crate::limiter::Limiter;
+use crate::options::Options;
+use crate::read::view::View;
+use crate::snapshots::Snapshots;
+use crate::stats::Counters;
+use crate::tables::Tables;
+use crate::write::publish::Publisher;
+use arc_swap::ArcSwap;
+use kv_core::SeqNo;
+use kv_manifest::{FileMeta, FileName, Manifest, VersionEdit};
+use kv_vfs::{Clock, Fs, FsLock, Thread};
+use kv_wal::{Log, Segment};
+use parking_lot::Mutex;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
+
+/// What only a store that takes writes has.
+pub(crate) struct Writer {
+    pub(crate) log: Log,
+    pub(crate) manifest: Mutex<Manifest>,
+    /// The next log segment, made by a background thread before it is needed.
+    pub(crate) next_segment: Mutex<Option<Segment>>,
+    /// The next file number to give.
+    pub(crate) next_file: AtomicU64,
+}
+
+/// One open store.
+pub(crate) struct Engine {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    /// Tells this open store from every other one of this process.
+    pub(crate) id: u64,
+    pub(crate) health: Health,
+    pub(crate) view: ArcSwap<View>,
+    pub(crate) publisher: Publisher,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) catalog: Mutex<Catalog>,
+    /// `None` where the store was opened read-only.
+    pub(crate) writer: Option<Writer>,
+    pub(crate) background: Background,
+    pub(crate) counters: Counters,
+    /// Bytes of tables and of closed logs.
+    pub(crate) disk_bytes: AtomicU64,
+    pub(crate) limiter: Limiter,
+    pub(crate) threads: Mutex<Vec<Box<dyn Thread>>>,
+    pub(crate) lock: Mutex<Option<Box<dyn FsLock>>>,
+}
+
+impl Engine {
+    /// The part that writes, or `ReadOnly`.
+    pub(crate) fn writer(&self) -> Result<&Writer> {
+        self.writer.as_ref().ok_or_else(Error::read_only)
+    }
+
+    /// The time of day in milliseconds since the Unix epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let since = self.clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What readers see at this moment: the view first, then the sequence number, so that
+    /// everything up to it is in the view.
+    pub(crate) fn now(&self) -> (Arc<View>, SeqNo) {
+        let view = self.view.load_full();
+        (view, self.publisher.visible())
+    }
+
+    pub(crate) fn table_path(&self, number: u64) -> PathBuf {
+        FileName::Table(number).path(&self.dir)
+    }
+
+    pub(crate) fn new_file_number(&self) -> Result<u64> {
+        Ok(self.writer()?.next_file.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes an edit durable, then visible: the tables that it names are complete and synced,
+    /// and what it removes goes once nobody reads it.
+    ///
+    /// A failure of the manifest is final for the handle, except for a full disk that was
+    /// noticed before anything was written.
+    pub(crate) fn install(
+        &self,
+        mut edit: VersionEdit,
+        flushed: Option<&crate::write::buffer::WriteBuffer>,
+    ) -> Result<()> {
+        let writer = self.writer()?;
+        let removed: Vec<u64> = edit.deleted.iter().map(|(_, number)| *number).collect();
+        let moved: Vec<u64> = edit.added.iter().map(|(_, meta)| meta.number).collect();
+        let mut manifest = writer.manifest.lock();
+        edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
+        let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        self.view.rcu(|old| Arc::new(old.installed(Arc::clone(&version), flushed)));
+        drop(manifest);
+        self.background.retire(
+            version,
+            removed.into_iter().filter(|number| !moved.contains(number)),
+        );
+        self.measure();
+        Ok(())
+    }
+
+    fn manifest_failed(&self, error: kv_manifest::Error) -> Error {
+        let retryable = error.is_retryable();
+        let error = Error::from(error);
+        if retryable { error } else { self.writes_failed(&error) }
+    }
+
+    /// Turns the store read-only for good because of `cause`, and lets everybody go who waits.
+    pub(crate) fn writes_failed(&self, cause: &Error) -> Error {
+        let reason = self.health.fail(cause);
+        self.publisher.break_off();
+        self.background.wake_all();
+        reason
+    }
+
+    /// Counts the bytes on disk again, and sets the pace of the writers.
+    pub(crate) fn measure(&self) {
+        let view = self.view.load();
+        let logs: u64 = view.sealed.iter().map(|buffer| buffer.logged()).sum();
+        let bytes = view.version.total_size() + logs;
+        self.disk_bytes.store(bytes, Ordering::Relaxed);
+        self.set_pace(&view);
+        drop(view);
+        self.background.wake_all();
+    }
+}
+
+/// The total size of some tables.
+pub(crate) fn bytes_of(files: &[Arc<FileMeta>]) -> u64 {
+    files.iter().map(|file| file.size).sum()
+}

@@ -1,0 +1,153 @@
+//! From a sealed memtable to tables, and the edit that lets its log go.
+
+use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::output::{Outputs, TableMaker};
+use crate::snapshots::Kept;
+use crate::write::buffer::WriteBuffer;
+use bytes::Bytes;
+use kv_core::{Cursor as _, Trailer};
+use kv_manifest::{FileMeta, LEVELS, VersionEdit};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The keys that a memtable spans: first key, and last key or tombstone end.
+pub(crate) fn span(buffer: &WriteBuffer) -> Option<(Bytes, Bytes)> {
+    let mut cursor = buffer.table.cursor();
+    let mut span: Option<(Bytes, Bytes)> = None;
+    let _: Result<(), std::convert::Infallible> = cursor.first();
+    if cursor.valid() {
+        let first = Bytes::copy_from_slice(cursor.key());
+        let _: Result<(), std::convert::Infallible> = cursor.last();
+        span = Some((first, Bytes::copy_from_slice(cursor.key())));
+    }
+    for fragment in buffer.table.range_tombstones().fragments() {
+        let (first, last) =
+            span.take().unwrap_or_else(|| (fragment.start.clone(), fragment.end.clone()));
+        span = Some((first.min(fragment.start.clone()), last.max(fragment.end.clone())));
+    }
+    span
+}
+
+/// Writes a memtable out as tables for `level`. `bottom` says that nothing older lies below, so
+/// that tombstones and old versions need not be kept. The tables are synced, their names not.
+pub(crate) fn flush_buffer(
+    maker: &TableMaker<'_>,
+    buffer: &WriteBuffer,
+    level: usize,
+    bottom: bool,
+    kept: &Kept,
+) -> Result<Vec<Arc<FileMeta>>> {
+    let tombstones = buffer.table.range_tombstones();
+    let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
+    let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
+    let mut outputs = Outputs::new(maker, level, retained, None, None);
+    let mut cursor = buffer.table.cursor();
+    let mut last_key: Vec<u8> = Vec::new();
+    cursor.seek(&[], Trailer::MAX)?;
+    while cursor.valid() {
+        let (key, trailer, value) = (cursor.key(), cursor.trailer(), cursor.value());
+        // A level below 0 holds tables of the usual size; no key is split over two.
+        if level > 0 {
+            if outputs.current_size() >= maker.options.table_size && key != last_key {
+                outputs.cut(key)?;
+            }
+            last_key.clear();
+            last_key.extend_from_slice(key);
+        }
+        match retention.keep(key, trailer, value, bottom) {
+            Verdict::Drop => {}
+            Verdict::Keep(trailer) => outputs.add(key, trailer, value)?,
+            Verdict::Tombstone(trailer) => outputs.add(key, trailer, &[])?,
+        }
+        cursor.next()?;
+    }
+    outputs.finish()
+}
+
+impl Engine {
+    /// What making a table needs.
+    pub(crate) fn maker(&self) -> Result<TableMaker<'_>> {
+        Ok(TableMaker {
+            fs: &self.fs,
+            dir: &self.dir,
+            options: &self.options,
+            limiter: &self.limiter,
+            numbers: &self.writer()?.next_file,
+        })
+    }
+
+    /// Writes the oldest sealed memtable out. `level` was chosen, and its keys on that level
+    /// reserved, when the job was taken.
+    ///
+    /// Order: tables and their names durable, then the edit, then publication, then the logs go.
+    pub(crate) fn run_flush(&self, buffer: &Arc<WriteBuffer>, level: usize) -> Result<()> {
+        let started = self.clock.monotonic();
+        if let Some(reason) = self.health.fatal() {
+            return Err(reason.clone());
+        }
+        let maker = self.maker()?;
+        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let bottom = level + 1 == LEVELS;
+        let tables = match buffer.is_empty() {
+            true => Vec::new(),
+            false => flush_buffer(&maker, buffer, level, bottom, &kept)?,
+        };
+        if !tables.is_empty() {
+            maker.sync_dir()?;
+        }
+        let bytes: u64 = tables.iter().map(|table| table.size).sum();
+        let floor = self.log_behind(buffer);
+        let edit = VersionEdit {
+            added: tables.into_iter().map(|table| (level, table)).collect(),
+            last_seq: Some(buffer.last_seq()),
+            log_floor: Some(floor),
+            ..VersionEdit::default()
+        };
+        self.install(edit, Some(buffer))?;
+        self.writer()?.log.release_until(buffer.log);
+        self.remove_logs(std::iter::once(buffer.log));
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.counters.flush_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let took = self.clock.monotonic().saturating_sub(started);
+        self.counters.flush_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The log segment of the memtable that is next older to be written out after `buffer`.
+    fn log_behind(&self, buffer: &Arc<WriteBuffer>) -> u64 {
+        let view = self.view.load();
+        let newer = view.buffers().take_while(|other| !Arc::ptr_eq(other, buffer)).last();
+        newer.map_or(buffer.log, |next| next.log)
+    }
+
+    /// Seals the memtable and waits until everything written so far is in tables.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let writer = self.writer()?;
+        self.health.check_write()?;
+        let active = Arc::clone(&self.view.load().active);
+        if !active.is_empty() {
+            self.make_room(writer, &active, 0)?;
+        }
+        let upto = writer.log.segment_number();
+        self.wait_flushed(upto)
+    }
+
+    /// Waits until no memtable is left whose log is below `log`.
+    pub(crate) fn wait_flushed(&self, log: u64) -> Result<()> {
+        self.background.wait_with(|state| {
+            let view = self.view.load();
+            if !view.sealed.iter().any(|buffer| buffer.log < log) {
+                return Some(Ok(()));
+            }
+            if let Some(reason) = self.health.fatal() {
+                return Some(Err(reason.clone()));
+            }
+            if state.stopping {
+                return Some(Err(Error::closed()));
+            }
+            self.health.background().map(Err)
+        })
+    }
+}

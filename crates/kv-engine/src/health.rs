@@ -1,0 +1,63 @@
+//! Whether the store takes writes, and if not, why.
+//!
+//! A failed write or sync of the log or the manifest is final for this handle: what the disk
+//! holds is no longer known, so only a fresh open may decide. A failed flush or compaction is
+//! not: the log still holds the data, the work is tried again, and writes are refused only once
+//! they would have to wait for it.
+
+use crate::error::{Error, Result};
+use parking_lot::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state of one open store.
+#[derive(Default)]
+pub(crate) struct Health {
+    fatal: OnceLock<Error>,
+    /// Why the last background work failed, until one succeeds.
+    background: Mutex<Option<Error>>,
+    closed: AtomicBool,
+}
+
+impl Health {
+    /// Refuses every later write with this reason; answers the reason that holds (the first).
+    pub(crate) fn fail(&self, cause: &Error) -> Error {
+        self.fatal.get_or_init(|| Error::poisoned(cause)).clone()
+    }
+
+    /// The reason why no write is taken any more.
+    pub(crate) fn fatal(&self) -> Option<&Error> {
+        self.fatal.get()
+    }
+
+    /// Answers an error unless the store is open and takes writes.
+    #[inline]
+    pub(crate) fn check_write(&self) -> Result<()> {
+        self.check_open()?;
+        match self.fatal.get() {
+            None => Ok(()),
+            Some(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// Answers an error unless the store is open.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(Error::closed()) } else { Ok(()) }
+    }
+
+    /// Closes the store; answers whether it was open.
+    pub(crate) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Notes how the last background work ended.
+    pub(crate) fn note_background(&self, outcome: Option<Error>) {
+        *self.background.lock() = outcome;
+    }
+
+    /// Why background work fails at present.
+    pub(crate) fn background(&self) -> Option<Error> {
+        self.background.lock().clone()
+    }
+}

@@ -1,0 +1,136 @@
+//! From log segments to memtables.
+
+use super::Opening;
+use crate::error::{Error, Result};
+use crate::stats::Counters;
+use crate::write::buffer::WriteBuffer;
+use kv_core::{Op, SeqNo, decode_batch};
+use kv_manifest::{FileName, State};
+use kv_wal::{Replay, SegmentFile};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the logs held.
+pub(super) struct Replayed {
+    /// The writes, oldest memtable first.
+    pub(super) buffers: Vec<Arc<WriteBuffer>>,
+    /// The newest sequence number in them, 0 where there was none.
+    pub(super) last_seq: SeqNo,
+}
+
+/// Fills memtables with replayed batches and hands over each that is full.
+pub(super) struct Filler<'a> {
+    opening: &'a Opening,
+    buffer: Arc<WriteBuffer>,
+    last_seq: SeqNo,
+    /// Takes a full memtable and its last sequence number.
+    full: Box<dyn FnMut(Arc<WriteBuffer>, SeqNo) -> Result<()> + 'a>,
+}
+
+impl<'a> Filler<'a> {
+    pub(super) fn new(
+        opening: &'a Opening,
+        last_seq: SeqNo,
+        full: impl FnMut(Arc<WriteBuffer>, SeqNo) -> Result<()> + 'a,
+    ) -> Filler<'a> {
+        Filler { opening, buffer: opening.buffer(0), last_seq, full: Box::new(full) }
+    }
+
+    /// Inserts one batch. Batches that the tables hold already are skipped.
+    /// Answers how many sequence numbers the batch takes.
+    pub(super) fn add(&mut self, first: SeqNo, payload: &[u8]) -> Result<u64> {
+        let malformed = |e| {
+            Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"))
+        };
+        let ops = decode_batch(payload).map_err(malformed)?;
+        let count = u64::from(ops.remaining());
+        if count == 0 || first + (count - 1) <= self.last_seq {
+            return Ok(count);
+        }
+        let ops = ops.collect::<Result<Vec<Op<'_>>, _>>().map_err(malformed)?;
+        let bound =
+            ops.iter().map(|op| WriteBuffer::bound(op.key.len(), op.value.len())).sum::<usize>();
+        if !self.buffer.admit(bound, 0) {
+            self.hand_over()?;
+            self.buffer = self.opening.buffer_for(bound);
+            if !self.buffer.admit(bound, 0) {
+                return Err(Error::invalid("a logged batch is too large for memory"));
+            }
+        }
+        for (seq, op) in (first..).zip(ops) {
+            self.buffer.apply(seq, op);
+            self.last_seq = seq;
+        }
+        self.buffer.leave();
+        Ok(count)
+    }
+
+    fn hand_over(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let next = self.opening.buffer(0);
+        (self.full)(std::mem::replace(&mut self.buffer, next), self.last_seq)
+    }
+
+    /// Hands over the rest and answers the last sequence number.
+    pub(super) fn finish(mut self) -> Result<SeqNo> {
+        self.hand_over()?;
+        Ok(self.last_seq)
+    }
+}
+
+impl Opening {
+    /// An empty memtable with room for a batch of `bound` bytes.
+    fn buffer_for(&self, bound: usize) -> Arc<WriteBuffer> {
+        WriteBuffer::new(0, self.options.memtable_limit() as usize, bound, u64::MAX)
+    }
+
+    /// The log segments to be replayed. Every one that the manifest names must be there.
+    pub(super) fn segments(&self, state: &State, on_disk: &[u64]) -> Result<Vec<SegmentFile>> {
+        if let Some(lost) = state.logs.iter().find(|number| !on_disk.contains(number)) {
+            let path = FileName::Log(*lost).path(&self.dir);
+            return Err(Error::corrupt(format!(
+                "{}: the manifest names this log, and it is missing; restore it from a backup",
+                path.display()
+            )));
+        }
+        let live = on_disk.iter().filter(|number| **number >= state.log_floor);
+        Ok(live
+            .map(|number| SegmentFile {
+                number: *number,
+                path: FileName::Log(*number).path(&self.dir),
+            })
+            .collect())
+    }
+
+    /// Replays the logs through `filler`, and counts what was found and cut.
+    pub(super) fn replay(
+        &self,
+        segments: &[SegmentFile],
+        filler: &mut Filler<'_>,
+        counters: &Counters,
+    ) -> Result<Replay> {
+        let replay: Replay =
+            kv_wal::replay(&*self.fs, segments, |first, payload| filler.add(first, payload))?;
+        counters.recovered_batches.store(replay.records, Ordering::Relaxed);
+        if let Some(cut) = &replay.cut {
+            counters.recovered_cut_bytes.store(cut.bytes_cut, Ordering::Relaxed);
+        }
+        Ok(replay)
+    }
+
+    /// Replays the logs into memory only; for a reader beside a live writer.
+    pub(super) fn replay_to_memory(&self, state: &State, counters: &Counters) -> Result<Replayed> {
+        let on_disk = self.list()?.logs();
+        let segments = self.segments(state, &on_disk)?;
+        let mut buffers = Vec::new();
+        let mut filler = Filler::new(self, state.last_seq, |buffer, _| {
+            buffers.push(buffer);
+            Ok(())
+        });
+        self.replay(&segments, &mut filler, counters)?;
+        let last_seq = filler.finish()?;
+        Ok(Replayed { buffers, last_seq })
+    }
+}

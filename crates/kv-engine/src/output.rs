@@ -1,0 +1,191 @@
+//! Tables in the making: entries in, complete and synced tables out, cut where one is large
+//! enough. Flush, compaction and recovery share it.
+
+use crate::error::{Error, Result};
+use crate::limiter::Limiter;
+use crate::options::Options;
+use bytes::Bytes;
+use kv_core::{RangeTombstones, Trailer};
+use kv_manifest::{FileMeta, FileName, LEVELS};
+use kv_sstable::{Compression, TableBuilder, TableOptions, TableSummary};
+use kv_vfs::Fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// More filter bits above the last level, where a table is asked in vain more often.
+const UPPER_LEVEL_BITS: f64 = 4.0;
+const LEVEL0_BITS: f64 = 6.0;
+
+/// What making a table needs.
+pub(crate) struct TableMaker<'a> {
+    pub(crate) fs: &'a Arc<dyn Fs>,
+    pub(crate) dir: &'a Path,
+    pub(crate) options: &'a Options,
+    pub(crate) limiter: &'a Limiter,
+    pub(crate) numbers: &'a AtomicU64,
+}
+
+/// How the tables of a level are built.
+pub(crate) fn table_options(options: &Options, level: usize) -> TableOptions {
+    let last = level + 1 == LEVELS;
+    let more = match level {
+        0 => LEVEL0_BITS,
+        _ if last => 0.0,
+        _ => UPPER_LEVEL_BITS,
+    };
+    TableOptions {
+        block_size: options.block_size as usize,
+        bloom_bits: if options.bloom_bits > 0.0 { options.bloom_bits + more } else { 0.0 },
+        compression: if last { options.compression } else { Compression::None },
+    }
+}
+
+impl TableMaker<'_> {
+    /// Makes the names of finished tables durable.
+    pub(crate) fn sync_dir(&self) -> Result<()> {
+        self.fs
+            .sync_dir(self.dir)
+            .map_err(|e| Error::io(format!("{}: sync failed", self.dir.display()), e))
+    }
+
+    fn builder(&self, level: usize) -> Result<(TableBuilder, u64, PathBuf)> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let path = FileName::Table(number).path(self.dir);
+        let file = self
+            .fs
+            .create_new(&path)
+            .map_err(|e| Error::io(format!("{}: cannot be created", path.display()), e))?;
+        let file = self.limiter.over(file, self.fs.clock());
+        let options = table_options(self.options, level);
+        Ok((TableBuilder::new(file, path.clone(), number, options), number, path))
+    }
+}
+
+/// The tables of one flush, or of one slice of a compaction.
+pub(crate) struct Outputs<'a> {
+    maker: &'a TableMaker<'a>,
+    level: usize,
+    /// Range tombstones that stay; each table gets the part over its own keys.
+    tombstones: RangeTombstones,
+    /// The table that entries go to, with its number.
+    current: Option<(TableBuilder, u64)>,
+    /// Where the keys of the current table begin; `None` is no bound.
+    lower: Option<Bytes>,
+    /// Where the keys of the last table end; `None` is no bound.
+    upper: Option<Bytes>,
+    done: Vec<Arc<FileMeta>>,
+    /// Files made so far, to be removed where the work fails.
+    paths: Vec<PathBuf>,
+}
+
+impl<'a> Outputs<'a> {
+    /// Tables for `level`, over keys in `[lower, upper)`.
+    pub(crate) fn new(
+        maker: &'a TableMaker<'a>,
+        level: usize,
+        tombstones: RangeTombstones,
+        lower: Option<Bytes>,
+        upper: Option<Bytes>,
+    ) -> Outputs<'a> {
+        Outputs {
+            maker,
+            level,
+            tombstones,
+            current: None,
+            lower,
+            upper,
+            done: Vec::new(),
+            paths: Vec::new(),
+        }
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let (builder, number, path) = self.maker.builder(self.level)?;
+        self.paths.push(path);
+        self.current = Some((builder, number));
+        Ok(())
+    }
+
+    /// Appends an entry to the current table.
+    pub(crate) fn add(&mut self, key: &[u8], trailer: Trailer, value: &[u8]) -> Result<()> {
+        if self.current.is_none() {
+            self.begin()?;
+        }
+        if let Some((builder, _)) = &mut self.current {
+            builder.add(key, trailer, value)?;
+        }
+        Ok(())
+    }
+
+    /// The size of the current table so far.
+    pub(crate) fn current_size(&self) -> u64 {
+        self.current.as_ref().map_or(0, |(builder, _)| builder.estimated_size())
+    }
+
+    /// Ends the current table before the key `next`, which is not in it.
+    pub(crate) fn cut(&mut self, next: &[u8]) -> Result<()> {
+        let upper = Bytes::copy_from_slice(next);
+        self.end_table(Some(&upper))?;
+        self.lower = Some(upper);
+        Ok(())
+    }
+
+    fn end_table(&mut self, upper: Option<&Bytes>) -> Result<()> {
+        let lower = self.lower.clone().unwrap_or_default();
+        let tombstones = self.tombstones.clip(&lower, upper.map(Bytes::as_ref));
+        if self.current.is_none() && !tombstones.is_empty() {
+            self.begin()?;
+        }
+        let Some((mut builder, number)) = self.current.take() else { return Ok(()) };
+        if !tombstones.is_empty() {
+            builder.add_range_tombstones(&tombstones);
+        }
+        let summary = builder.finish()?;
+        self.done.push(Arc::new(file_meta(number, summary)));
+        Ok(())
+    }
+
+    /// Ends the last table. The tables are synced, their names are not yet.
+    pub(crate) fn finish(mut self) -> Result<Vec<Arc<FileMeta>>> {
+        let upper = self.upper.take();
+        self.end_table(upper.as_ref())?;
+        self.paths.clear();
+        Ok(std::mem::take(&mut self.done))
+    }
+}
+
+impl Drop for Outputs<'_> {
+    /// Removes what was not finished.
+    fn drop(&mut self) {
+        self.current = None;
+        for path in self.paths.drain(..) {
+            let _ = self.maker.fs.remove(&path);
+        }
+    }
+}
+
+/// What the manifest keeps of a finished table.
+fn file_meta(number: u64, summary: TableSummary) -> FileMeta {
+    FileMeta {
+        number,
+        size: summary.size,
+        entries: summary.entries,
+        tombstones: summary.tombstones,
+        range_tombstones: summary.range_tombstones,
+        smallest: summary.smallest,
+        largest: summary.largest,
+        largest_exclusive: summary.largest_exclusive,
+        min_seq: summary.min_seq,
+        max_seq: summary.max_seq,
+        min_expiry: summary.min_expiry,
+        max_expiry: summary.max_expiry,
+        expiring: summary.expiring,
+        raw_bytes: summary.raw_bytes,
+        shadow_bytes: summary.shadow_bytes,
+        checksum: summary.checksum,
+        footer: summary.footer.into(),
+        compression: summary.compression,
+        ..FileMeta::default()
+    }
+}

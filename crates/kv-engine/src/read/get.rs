@@ -1,0 +1,150 @@
+//! Point reads: newest source first, the first entry found wins.
+//!
+//! INVARIANT: for one key, every entry in an older source has a smaller sequence number than
+//! every entry in a newer one. So the search ends at the first entry, or at the first range
+//! tombstone over the key.
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::limits::MAX_KEY_LEN;
+use crate::read::view::View;
+use crate::snapshot::Moment;
+use crate::space::Space;
+use bytes::Bytes;
+use kv_core::{Kind, SeqNo, Trailer, hash64, split_expiry};
+use kv_manifest::{FileMeta, LEVELS};
+
+/// The bytes of an expiry in front of an expiring value.
+const EXPIRY_LEN: usize = 8;
+
+/// Calls `f` with `prefix` and `key` in one slice; short ones are joined on the stack.
+pub(crate) fn with_stored_key<R>(prefix: &[u8], key: &[u8], f: impl FnOnce(&[u8]) -> R) -> R {
+    let mut stack = [0u8; 256];
+    let len = prefix.len() + key.len();
+    if let Some(joined) = stack.get_mut(..len) {
+        let (front, back) = joined.split_at_mut(prefix.len());
+        front.copy_from_slice(prefix);
+        back.copy_from_slice(key);
+        return f(joined);
+    }
+    f(&[prefix, key].concat())
+}
+
+/// What a search of one source found.
+enum Found {
+    /// An entry, with the value as stored.
+    Entry(Trailer, Bytes),
+    /// A range tombstone, and no newer entry.
+    Deleted,
+    /// Nothing: ask the next source.
+    Nothing,
+}
+
+impl Engine {
+    /// The value of a key at `moment`, or now.
+    pub(crate) fn get(
+        &self,
+        space: &Space,
+        key: &[u8],
+        moment: Option<Moment>,
+    ) -> Result<Option<Bytes>> {
+        self.check_readable(space, moment)?;
+        if key.len() > MAX_KEY_LEN {
+            return Ok(None);
+        }
+        let view = self.view.load();
+        let seq = moment.map_or_else(|| self.publisher.visible(), |m| m.seq);
+        let found = with_stored_key(&space.prefix, key, |stored| self.find(&view, stored, seq))?;
+        let Found::Entry(trailer, value) = found else { return Ok(None) };
+        self.visible_value(trailer, value, moment)
+    }
+
+    /// Whether a key has a value at `moment`, or now.
+    pub(crate) fn contains_key(
+        &self,
+        space: &Space,
+        key: &[u8],
+        moment: Option<Moment>,
+    ) -> Result<bool> {
+        Ok(self.get(space, key, moment)?.is_some())
+    }
+
+    /// Refuses reads of a closed store, and of a dropped keyspace except at a moment before.
+    pub(crate) fn check_readable(&self, space: &Space, moment: Option<Moment>) -> Result<()> {
+        self.health.check_open()?;
+        if moment.is_none() && !space.is_default() {
+            space.check()?;
+        }
+        Ok(())
+    }
+
+    fn visible_value(
+        &self,
+        trailer: Trailer,
+        value: Bytes,
+        moment: Option<Moment>,
+    ) -> Result<Option<Bytes>> {
+        match trailer.kind() {
+            Some(Kind::Put) => Ok(Some(value)),
+            Some(Kind::Delete) => Ok(None),
+            Some(Kind::PutExpiring) => {
+                let Some((expiry, _)) = split_expiry(&value) else {
+                    return Err(Error::corrupt("an expiring value is too short for its expiry"));
+                };
+                let now_ms = moment.map_or_else(|| self.now_ms(), |m| m.now_ms);
+                Ok((expiry > now_ms).then(|| value.slice(EXPIRY_LEN..)))
+            }
+            _ => Err(Error::corrupt("an entry has a kind that this release does not know")),
+        }
+    }
+
+    fn find(&self, view: &View, key: &[u8], seq: SeqNo) -> Result<Found> {
+        let hash = hash64(key);
+        for buffer in view.buffers() {
+            let table = &buffer.table;
+            let cover = if table.has_range_deletes() { table.covering(key, seq) } else { 0 };
+            if let Some((trailer, value)) = table.get(key, hash, seq)
+                && trailer.seq() > cover
+            {
+                return Ok(Found::Entry(trailer, Bytes::copy_from_slice(value)));
+            }
+            if cover > 0 {
+                return Ok(Found::Deleted);
+            }
+        }
+        for meta in view.version.level(0) {
+            if meta.contains(key) {
+                match self.find_in(meta, key, hash, seq)? {
+                    Found::Nothing => {}
+                    found => return Ok(found),
+                }
+            }
+        }
+        for level in 1..LEVELS {
+            if let Some(meta) = view.version.find(level, key) {
+                match self.find_in(meta, key, hash, seq)? {
+                    Found::Nothing => {}
+                    found => return Ok(found),
+                }
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    fn find_in(&self, meta: &FileMeta, key: &[u8], hash: u64, seq: SeqNo) -> Result<Found> {
+        if meta.min_seq > seq {
+            return Ok(Found::Nothing);
+        }
+        let table = self.tables.get(meta)?;
+        let cover = match meta.range_tombstones {
+            0 => 0,
+            _ => table.range_tombstones()?.covering(key, seq),
+        };
+        if let Some((trailer, value)) = table.get(key, hash, seq)?
+            && (trailer.seq() > cover || cover == 0)
+        {
+            return Ok(Found::Entry(trailer, value));
+        }
+        Ok(if cover > 0 { Found::Deleted } else { Found::Nothing })
+    }
+}

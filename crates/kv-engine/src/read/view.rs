@@ -1,0 +1,64 @@
+//! What a read sees: the memtables and the version of one moment, never changed once published.
+
+use crate::write::buffer::WriteBuffer;
+use kv_core::{RangeTombstone, RangeTombstones, SeqNo};
+use kv_manifest::Version;
+use std::sync::{Arc, OnceLock};
+
+/// The sources of a read, newest first: active memtable, sealed memtables, tables.
+pub(crate) struct View {
+    /// Takes the writes.
+    pub(crate) active: Arc<WriteBuffer>,
+    /// Wait to be written out; newest first.
+    pub(crate) sealed: Vec<Arc<WriteBuffer>>,
+    /// The tables.
+    pub(crate) version: Arc<Version>,
+    /// Whether any table holds range tombstones, so that reads without any pay nothing.
+    pub(crate) tables_delete_ranges: bool,
+    /// The tables' range tombstones joined, made by the first iterator that needs them.
+    pub(crate) table_tombstones: OnceLock<Arc<RangeTombstones>>,
+}
+
+impl View {
+    pub(crate) fn new(
+        active: Arc<WriteBuffer>,
+        sealed: Vec<Arc<WriteBuffer>>,
+        version: Arc<Version>,
+    ) -> View {
+        let tables_delete_ranges = version.has_range_tombstones();
+        View { active, sealed, version, tables_delete_ranges, table_tombstones: OnceLock::new() }
+    }
+
+    /// This view with another active memtable, the old one sealed.
+    pub(crate) fn rotated(&self, active: Arc<WriteBuffer>) -> View {
+        let mut sealed = Vec::with_capacity(self.sealed.len() + 1);
+        sealed.push(Arc::clone(&self.active));
+        sealed.extend(self.sealed.iter().cloned());
+        View::new(active, sealed, Arc::clone(&self.version))
+    }
+
+    /// This view with other tables, and without the memtable that they now hold.
+    pub(crate) fn installed(&self, version: Arc<Version>, flushed: Option<&WriteBuffer>) -> View {
+        let sealed = self
+            .sealed
+            .iter()
+            .filter(|buffer| flushed.is_none_or(|gone| !std::ptr::eq(Arc::as_ptr(buffer), gone)))
+            .cloned()
+            .collect();
+        View::new(Arc::clone(&self.active), sealed, version)
+    }
+
+    /// All memtables, newest first.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &Arc<WriteBuffer>> {
+        std::iter::once(&self.active).chain(&self.sealed)
+    }
+
+    /// The range tombstones of all memtables that a reader at `snapshot` sees.
+    pub(crate) fn buffer_tombstones(&self, snapshot: SeqNo) -> Vec<RangeTombstone> {
+        self.buffers()
+            .filter(|buffer| buffer.table.has_range_deletes())
+            .flat_map(|buffer| buffer.table.range_tombstones().iter().collect::<Vec<_>>())
+            .filter(|tombstone| tombstone.seq <= snapshot)
+            .collect()
+    }
+}

@@ -1,0 +1,158 @@
+//! The open tables, by file number, and the block cache that they share.
+//!
+//! A version holds no open table: whoever reads asks here, and the least used handles are closed
+//! when there are too many.
+
+use crate::error::{Error, ErrorKind, Result};
+use kv_manifest::{FileMeta, FileName, Version};
+use kv_sstable::{BlockCache, Table};
+use kv_vfs::{Fs, Mode};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+const SHARDS: usize = 16;
+
+/// The open tables of one store.
+pub(crate) struct Tables {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    cache: Arc<BlockCache>,
+    shards: [RwLock<HashMap<u64, Open>>; SHARDS],
+    per_shard: usize,
+    map: bool,
+    clock: AtomicU64,
+    closed: AtomicBool,
+}
+
+struct Open {
+    table: Arc<Table>,
+    /// When it was last asked for, in opens since the start.
+    used: AtomicU64,
+}
+
+impl Tables {
+    pub(crate) fn new(
+        fs: Arc<dyn Fs>,
+        dir: PathBuf,
+        cache_bytes: usize,
+        max_open: usize,
+        map: bool,
+    ) -> Tables {
+        Tables {
+            fs,
+            dir,
+            cache: BlockCache::new(cache_bytes),
+            shards: std::array::from_fn(|_| RwLock::default()),
+            per_shard: (max_open / SHARDS).max(1),
+            map,
+            clock: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn cache(&self) -> &Arc<BlockCache> {
+        &self.cache
+    }
+
+    fn shard(&self, number: u64) -> Result<&RwLock<HashMap<u64, Open>>> {
+        let index = number as usize % SHARDS;
+        self.shards.get(index).ok_or_else(Error::closed)
+    }
+
+    /// The table with this metadata, opened if need be. Opening reads nothing: what the footer
+    /// says is in the manifest.
+    pub(crate) fn get(&self, meta: &FileMeta) -> Result<Arc<Table>> {
+        let shard = self.shard(meta.number)?;
+        let now = self.clock.load(Ordering::Relaxed);
+        if let Some(open) = shard.read().get(&meta.number) {
+            if open.used.load(Ordering::Relaxed) != now {
+                open.used.store(now, Ordering::Relaxed);
+            }
+            return Ok(Arc::clone(&open.table));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed());
+        }
+        let table = self.open(meta)?;
+        let now = self.clock.fetch_add(1, Ordering::Relaxed);
+        let mut open = shard.write();
+        while open.len() >= self.per_shard {
+            let Some(oldest) =
+                open.iter().min_by_key(|(_, o)| o.used.load(Ordering::Relaxed)).map(|(n, _)| *n)
+            else {
+                break;
+            };
+            open.remove(&oldest);
+        }
+        let entry = open
+            .entry(meta.number)
+            .or_insert_with(|| Open { table, used: AtomicU64::new(now) });
+        Ok(Arc::clone(&entry.table))
+    }
+
+    /// Opens every table of a version and keeps it open, whatever the limit on open files: for a
+    /// reader beside a writer that may remove them.
+    pub(crate) fn hold_all(&self, version: &Version) -> Result<()> {
+        for (_, meta) in version.files() {
+            let table = self.open(meta)?;
+            let used = AtomicU64::new(0);
+            self.shard(meta.number)?.write().insert(meta.number, Open { table, used });
+        }
+        Ok(())
+    }
+
+    fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
+        let path = FileName::Table(meta.number).path(&self.dir);
+        let opened = match self.map {
+            true => self.fs.map(&path),
+            false => self.fs.open(&path, Mode::Read),
+        };
+        let file = opened.map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::corrupt(format!(
+                "{}: the manifest names this table, and it is missing; restore it from a backup",
+                path.display()
+            )),
+            std::io::ErrorKind::InvalidInput => {
+                Error::corrupt(format!("{}: not a regular file", path.display()))
+            }
+            _ => Error::io(format!("{}: open failed", path.display()), e),
+        })?;
+        let cache = Arc::clone(&self.cache);
+        Ok(Table::open(file, path, meta.number, meta.size, &meta.footer, cache)?)
+    }
+
+    /// Forgets a table that no version names any more, and its blocks.
+    pub(crate) fn forget(&self, number: u64) {
+        if let Ok(shard) = self.shard(number) {
+            shard.write().remove(&number);
+        }
+        self.cache.erase_table(number);
+    }
+
+    /// How many tables are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    /// Closes every file; later reads answer `Closed`.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        for shard in &self.shards {
+            shard.write().clear();
+        }
+    }
+}
+
+impl crate::read::level::OpenTable for Tables {
+    fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
+        self.get(meta)
+    }
+}
+
+/// A table that the engine wants to look at as damage, not as a failed call.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corruption | ErrorKind::IncompatibleFormat)
+}

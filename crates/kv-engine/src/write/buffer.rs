@@ -1,0 +1,118 @@
+//! A memtable with what rotation needs to know of it: its log, its room and its writers.
+
+use kv_core::{Kind, Op, SeqNo, Trailer, hash64};
+use kv_memtable::Memtable;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// Arena bytes over the limit, so that an ordinary batch never finds the arena too small.
+const SLACK: usize = 64 << 10;
+/// What the log adds to each write.
+const RECORD_OVERHEAD: u64 = 32;
+
+/// One memtable and the log segment that holds the same writes.
+pub(crate) struct WriteBuffer {
+    pub(crate) table: Arc<Memtable>,
+    /// The number of the log segment that holds these writes.
+    pub(crate) log: u64,
+    /// Arena bytes at which it is full.
+    limit: usize,
+    capacity: usize,
+    /// Log bytes at which it is full.
+    log_limit: u64,
+    /// The most arena bytes that admitted writes may take. Changed under the log's lock only.
+    reserved: AtomicUsize,
+    /// Log bytes of admitted writes. Changed under the log's lock only.
+    logged: AtomicU64,
+    /// Writes that were admitted and have not been published.
+    writers: AtomicUsize,
+    /// The last sequence number it can hold; set when it is sealed.
+    last_seq: AtomicU64,
+}
+
+impl WriteBuffer {
+    /// A buffer for the writes of log segment `log` that is full at `limit` arena bytes or
+    /// `log_limit` log bytes, with room for one batch of `at_least` bytes.
+    pub(crate) fn new(log: u64, limit: usize, at_least: usize, log_limit: u64) -> Arc<WriteBuffer> {
+        let capacity = (2 * limit).max(at_least) + SLACK;
+        Arc::new(WriteBuffer {
+            table: Arc::new(Memtable::with_prefix(capacity, &[0])),
+            log,
+            limit,
+            capacity,
+            log_limit,
+            reserved: AtomicUsize::new(0),
+            logged: AtomicU64::new(0),
+            writers: AtomicUsize::new(0),
+            last_seq: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    /// Admits a write that takes at most `bytes` here and `log_bytes` in the log, unless the
+    /// buffer is full. Called under the log's lock, so that a sealed buffer admits nobody.
+    pub(crate) fn admit(&self, bytes: usize, log_bytes: usize) -> bool {
+        let reserved = self.reserved.load(Ordering::Relaxed);
+        let logged = self.logged.load(Ordering::Relaxed);
+        let fits = reserved.saturating_add(bytes) <= self.capacity;
+        let full = self.table.memory() >= self.limit || logged >= self.log_limit;
+        if !fits || (full && reserved > 0) {
+            return false;
+        }
+        self.logged.store(logged + log_bytes as u64 + RECORD_OVERHEAD, Ordering::Relaxed);
+        self.reserved.store(reserved + bytes, Ordering::Relaxed);
+        self.writers.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Ends an admitted write; answers whether it was the last one of a sealed buffer.
+    pub(crate) fn leave(&self) -> bool {
+        self.writers.fetch_sub(1, Ordering::AcqRel) == 1 && self.is_sealed()
+    }
+
+    /// Whether writes are still on their way into it.
+    pub(crate) fn has_writers(&self) -> bool {
+        self.writers.load(Ordering::Acquire) > 0
+    }
+
+    /// Notes the last sequence number given to this buffer. Called under the log's lock.
+    pub(crate) fn seal(&self, last_seq: SeqNo) {
+        self.last_seq.store(last_seq, Ordering::Release);
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.last_seq.load(Ordering::Acquire) != u64::MAX
+    }
+
+    /// The last sequence number given to a sealed buffer.
+    pub(crate) fn last_seq(&self) -> SeqNo {
+        self.last_seq.load(Ordering::Acquire)
+    }
+
+    /// Log bytes of its writes.
+    pub(crate) fn logged(&self) -> u64 {
+        self.logged.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing was written to it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty() && !self.table.has_range_deletes()
+    }
+
+    /// The most arena bytes that an operation takes.
+    pub(crate) fn bound(key_len: usize, value_len: usize) -> usize {
+        Memtable::entry_bound(key_len, value_len)
+    }
+
+    /// Inserts an admitted operation. It fits, because `admit` reserved for it.
+    pub(crate) fn apply(&self, seq: SeqNo, op: Op<'_>) {
+        if op.kind == Kind::RangeDelete {
+            if op.key < op.value {
+                self.table.delete_range(op.key, op.value, seq);
+            }
+            return;
+        }
+        let inserted =
+            self.table.insert(op.key, hash64(op.key), Trailer::new(seq, op.kind), op.value);
+        assert!(inserted.is_ok(), "a memtable has less room than was reserved");
+    }
+}

@@ -1,0 +1,301 @@
+//! The commit of a write: log, memtable, publication. Numbered invariants: docs/design/write-path.md.
+
+use crate::engine::{Engine, Writer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::Durability;
+use crate::read::with_stored_key;
+use crate::space::Space;
+use crate::write::buffer::WriteBuffer;
+use crate::{WriteBatch, limits};
+use kv_core::{Kind, MAX_VARINT_LEN, Op, SeqNo, decode_batch};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One write on its way: its bytes for the log, and what admits it.
+struct Write<'a> {
+    count: u64,
+    /// The payload of the log record, in parts.
+    payload: &'a [&'a [u8]],
+    /// The most memtable bytes that it takes.
+    bound: usize,
+    /// Keyspaces that must exist.
+    spaces: &'a [Arc<Space>],
+    /// A keyspace that ends with this write.
+    drops: Option<&'a Space>,
+}
+
+/// Why the log did not take a write.
+enum Refused {
+    /// The memtable must be changed first.
+    Full(Arc<WriteBuffer>),
+    Log(kv_wal::Error),
+    Other(Error),
+}
+
+impl From<kv_wal::Error> for Refused {
+    fn from(error: kv_wal::Error) -> Refused {
+        Refused::Log(error)
+    }
+}
+
+impl Engine {
+    /// The durability of a write that does not name one.
+    pub(crate) fn default_durability(&self) -> Durability {
+        if self.options.sync_on_write { Durability::Sync } else { Durability::Os }
+    }
+
+    /// Writes one put, without building a batch.
+    pub(crate) fn put(&self, space: &Arc<Space>, key: &[u8], value: &[u8]) -> Result<()> {
+        if let Some(reason) = limits::refuse(key.len(), value.len()) {
+            return Err(Error::invalid(reason));
+        }
+        self.write_one(space, Kind::Put, key, &[], value)
+    }
+
+    /// Writes one put that expires.
+    pub(crate) fn put_with_ttl(
+        &self,
+        space: &Arc<Space>,
+        key: &[u8],
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<()> {
+        if let Some(reason) = limits::refuse(key.len(), value.len()) {
+            return Err(Error::invalid(reason));
+        }
+        match expiry(self.now_ms(), ttl) {
+            Some(at) => self.write_one(space, Kind::PutExpiring, key, &at.to_le_bytes(), value),
+            None => self.write_one(space, Kind::Put, key, &[], value),
+        }
+    }
+
+    /// Writes one delete.
+    pub(crate) fn delete(&self, space: &Arc<Space>, key: &[u8]) -> Result<()> {
+        if let Some(reason) = limits::refuse(key.len(), 0) {
+            return Err(Error::invalid(reason));
+        }
+        self.write_one(space, Kind::Delete, key, &[], &[])
+    }
+
+    /// Encodes one operation in place and commits it.
+    fn write_one(
+        &self,
+        space: &Arc<Space>,
+        kind: Kind,
+        key: &[u8],
+        expiry: &[u8],
+        value: &[u8],
+    ) -> Result<()> {
+        with_stored_key(&space.prefix, key, |stored| {
+            let head = Small::new(&[1, 0, 0, 0, kind as u8], stored.len() as u64);
+            let value_len = (expiry.len() + value.len()) as u64;
+            let middle = match kind {
+                Kind::Delete => Small::default(),
+                _ => Small::new(&[], value_len),
+            };
+            let spaces = std::slice::from_ref(space);
+            let write = Write {
+                count: 1,
+                payload: &[head.bytes(), stored, middle.bytes(), expiry, value],
+                bound: WriteBuffer::bound(stored.len(), expiry.len() + value.len()),
+                spaces: if space.is_default() { &[] } else { spaces },
+                drops: None,
+            };
+            self.commit(&write, self.default_durability(), |buffer, seq| {
+                if expiry.is_empty() {
+                    buffer.apply(seq, Op { kind, key: stored, value });
+                } else {
+                    let value = [expiry, value].concat();
+                    buffer.apply(seq, Op { kind, key: stored, value: &value });
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Writes a batch to the keyspace `home`.
+    pub(crate) fn write_batch(
+        &self,
+        home: &Arc<Space>,
+        batch: WriteBatch,
+        durability: Durability,
+    ) -> Result<()> {
+        self.writer()?;
+        self.health.check_write()?;
+        let batch = batch.bound_for(home)?;
+        self.write_bound(batch, durability, None)
+    }
+
+    /// Commits a checked batch; with `drops`, that keyspace ends with it.
+    pub(crate) fn write_bound(
+        &self,
+        mut batch: WriteBatch,
+        durability: Durability,
+        drops: Option<&Space>,
+    ) -> Result<()> {
+        if batch.encoded.is_empty() {
+            return batch.spaces.iter().try_for_each(|space| space.check());
+        }
+        let now_ms = if batch.expiries.is_empty() { 0 } else { self.now_ms() };
+        for (at, ttl) in &batch.expiries {
+            // A moment too far for the clock is never reached.
+            batch.encoded.set_expiry(*at, expiry(now_ms, *ttl).unwrap_or(u64::MAX));
+        }
+        let payload = batch.encoded.as_bytes();
+        let unreadable = |e: kv_core::Malformed| Error::invalid(format!("a batch is malformed: {e}"));
+        let ops = decode_batch(payload).map_err(unreadable)?;
+        let mut bound = 0usize;
+        for op in ops.clone() {
+            let op = op.map_err(unreadable)?;
+            bound = bound.saturating_add(WriteBuffer::bound(op.key.len(), op.value.len()));
+        }
+        let write = Write {
+            count: batch.encoded.len() as u64,
+            payload: &[payload],
+            bound,
+            spaces: &batch.spaces,
+            drops,
+        };
+        self.commit(&write, durability, |buffer, first| {
+            for (seq, op) in (first..).zip(ops) {
+                buffer.apply(seq, op.map_err(unreadable)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes a write through the log and the memtable and makes it visible.
+    fn commit(
+        &self,
+        write: &Write<'_>,
+        durability: Durability,
+        apply: impl FnOnce(&WriteBuffer, SeqNo) -> Result<()>,
+    ) -> Result<()> {
+        let writer = self.writer()?;
+        self.health.check_write()?;
+        self.refuse_over_disk_limit()?;
+        let (appended, buffer) = self.append(writer, write)?;
+        let first = appended.first_seq;
+        let last = first + (write.count - 1);
+
+        let mut outcome = apply(&buffer, first);
+        if outcome.is_ok() {
+            outcome = match durability {
+                Durability::Sync => writer.log.sync_to(appended.position),
+                Durability::Os => writer.log.write_to(appended.position),
+            }
+            .map_err(Error::from);
+        }
+        let outcome = match outcome {
+            Ok(()) if self.publisher.publish(first, last) => Ok(()),
+            Ok(()) => Err(self.broken_off()),
+            Err(cause) => Err(self.writes_failed(&cause)),
+        };
+        if buffer.leave() {
+            self.background.wake_all();
+        }
+        outcome?;
+        self.counters.wrote(write.count, write.payload);
+        self.pay_delay(write.payload);
+        Ok(())
+    }
+
+    /// Gets sequence numbers, a place in the log and a memtable for a write.
+    fn append(
+        &self,
+        writer: &Writer,
+        write: &Write<'_>,
+    ) -> Result<(kv_wal::Appended, Arc<WriteBuffer>)> {
+        loop {
+            match writer.log.append(write.count, write.payload, |_first| self.admit(write)) {
+                Ok(admitted) => return Ok(admitted),
+                Err(Refused::Full(full)) => self.make_room(writer, &full, write.bound)?,
+                Err(Refused::Other(error)) => return Err(error),
+                Err(Refused::Log(error)) => {
+                    let retryable = matches!(error, kv_wal::Error::NoSpace { .. });
+                    let error = Error::from(error);
+                    let error = if retryable { error } else { self.writes_failed(&error) };
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Decides under the log's lock whether a write may go into the active memtable. A later
+    /// transaction layer validates here.
+    fn admit(&self, write: &Write<'_>) -> Result<Arc<WriteBuffer>, Refused> {
+        self.health.check_open().map_err(Refused::Other)?;
+        for space in write.spaces {
+            space.check().map_err(Refused::Other)?;
+        }
+        let view = self.view.load();
+        let log_bytes = write.payload.iter().map(|part| part.len()).sum();
+        if !view.active.admit(write.bound, log_bytes) {
+            return Err(Refused::Full(Arc::clone(&view.active)));
+        }
+        if let Some(space) = write.drops {
+            space.mark_dropped();
+        }
+        Ok(Arc::clone(&view.active))
+    }
+
+    fn refuse_over_disk_limit(&self) -> Result<()> {
+        let limit = self.options.disk_limit;
+        if limit == u64::MAX {
+            return Ok(());
+        }
+        let used = self.disk_bytes.load(std::sync::atomic::Ordering::Relaxed)
+            + self.view.load().active.logged();
+        if used < limit {
+            return Ok(());
+        }
+        let message = format!(
+            "the store holds {used} bytes and its disk_limit is {limit}; delete data and compact, \
+             or raise the limit"
+        );
+        Err(Error::new(ErrorKind::NoSpace, message))
+    }
+
+    /// Why writes end, for a write whose predecessor failed.
+    fn broken_off(&self) -> Error {
+        self.health.fatal().cloned().unwrap_or_else(Error::closed)
+    }
+}
+
+/// The moment at which something with this time to live expires, in milliseconds since the Unix
+/// epoch; `None` where that is too far for the clock.
+fn expiry(now_ms: u64, ttl: Duration) -> Option<u64> {
+    // The largest number is kept for "never" in a batch.
+    u64::try_from(ttl.as_millis()).ok().and_then(|ms| now_ms.checked_add(ms)).filter(|at| *at < u64::MAX)
+}
+
+/// A few bytes and a LEB128 number on the stack.
+#[derive(Default)]
+struct Small {
+    bytes: [u8; 5 + MAX_VARINT_LEN],
+    len: usize,
+}
+
+impl Small {
+    fn new(front: &[u8], mut number: u64) -> Small {
+        let mut small = Small::default();
+        front.iter().for_each(|byte| small.push(*byte));
+        while number >= 0x80 {
+            small.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        small.push(number as u8);
+        small
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len += 1;
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}

@@ -1,0 +1,7 @@
+//! Writes: admitted, logged, inserted, published, and slowed down where the background is behind.
+
+pub(crate) mod buffer;
+mod commit;
+pub(crate) mod publish;
+mod rotate;
+pub(crate) mod stall;

@@ -1,0 +1,143 @@
+//! Room for writes: changing the memtable and the log together, and waiting or slowing down where
+//! the background work is behind.
+
+use crate::engine::{Engine, Writer};
+use crate::error::{Error, Result};
+use crate::read::view::View;
+use crate::write::buffer::WriteBuffer;
+use crate::write::stall::{Cause, Debt, Pace, pace};
+use kv_manifest::FileName;
+use kv_wal::Segment;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A delay is slept off once it has grown to this: shorter sleeps take longer than they say.
+const SLEEP_QUANTUM: Duration = Duration::from_micros(200);
+
+thread_local! {
+    /// Nanoseconds of delay that this thread's writes have run up and not slept off.
+    static OWED_NS: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Engine {
+    /// How far the background work is behind.
+    pub(crate) fn debt(&self, view: &View) -> Debt {
+        Debt {
+            level0_runs: view.version.level(0).len(),
+            level0_trigger: self.options.level0_runs,
+            sealed: view.sealed.len(),
+            drain_rate: self.counters.drain_rate.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Sets what each written KiB costs from now on.
+    pub(crate) fn set_pace(&self, view: &View) {
+        let delay = match pace(&self.debt(view)) {
+            Pace::Slow(ns_per_kib) => ns_per_kib,
+            Pace::Free | Pace::Stop(_) => 0,
+        };
+        self.counters.delay_ns_per_kib.store(delay, Ordering::Relaxed);
+    }
+
+    /// Sleeps off the delay of a write that has been committed; holds no lock.
+    #[inline]
+    pub(crate) fn pay_delay(&self, payload: &[&[u8]]) {
+        let ns_per_kib = self.counters.delay_ns_per_kib.load(Ordering::Relaxed);
+        if ns_per_kib > 0 {
+            let bytes: u64 = payload.iter().map(|part| part.len() as u64).sum();
+            self.owe(bytes.saturating_mul(ns_per_kib) / 1024);
+        }
+    }
+
+    fn owe(&self, ns: u64) {
+        let owed = OWED_NS.get().saturating_add(ns);
+        let sleep = Duration::from_nanos(owed);
+        if sleep < SLEEP_QUANTUM {
+            OWED_NS.set(owed);
+            return;
+        }
+        OWED_NS.set(0);
+        self.clock.sleep(sleep.min(Duration::from_millis(100)));
+        self.counters.delayed_ns.fetch_add(owed, Ordering::Relaxed);
+    }
+
+    /// Makes the memtable `full` give way to one with room for a write of `bound` bytes, after
+    /// the background work has caught up far enough.
+    pub(crate) fn make_room(
+        &self,
+        writer: &Writer,
+        full: &Arc<WriteBuffer>,
+        bound: usize,
+    ) -> Result<()> {
+        self.wait_for_background(full)?;
+        self.rotate(writer, full, bound)
+    }
+
+    /// Waits while writes are to stop; answers an error where waiting cannot help.
+    fn wait_for_background(&self, full: &Arc<WriteBuffer>) -> Result<()> {
+        let started = self.clock.monotonic();
+        let mut stopped: Option<Cause> = None;
+        let outcome = self.background.wait_until(|| {
+            if let Err(error) = self.health.check_write() {
+                return Some(Err(error));
+            }
+            let view = self.view.load();
+            let Pace::Stop(cause) = pace(&self.debt(&view)) else { return Some(Ok(())) };
+            if !Arc::ptr_eq(&view.active, full) {
+                return Some(Ok(()));
+            }
+            if let Some(error) = self.health.background() {
+                return Some(Err(error));
+            }
+            stopped = Some(cause);
+            None
+        });
+        if let Some(cause) = stopped {
+            self.counters.stopped(cause, self.clock.monotonic().saturating_sub(started));
+        }
+        outcome
+    }
+
+    /// Seals the memtable `full`, unless someone else has, and begins a new one with a new log
+    /// segment. Both change under the log's lock, so a segment holds exactly the writes of its
+    /// memtable.
+    pub(crate) fn rotate(
+        &self,
+        writer: &Writer,
+        full: &Arc<WriteBuffer>,
+        bound: usize,
+    ) -> Result<()> {
+        let mut next = writer.next_segment.lock();
+        if !Arc::ptr_eq(&self.view.load().active, full) {
+            return Ok(());
+        }
+        let segment = match next.take() {
+            Some(segment) => segment,
+            None => self.create_segment()?,
+        };
+        let limit = self.options.memtable_limit() as usize;
+        let segment_limit = self.options.segment_limit();
+        let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit);
+        let rolled = writer.log.roll(segment, |next_seq| {
+            full.seal(next_seq - 1);
+            self.view.rcu(|old| Arc::new(old.rotated(Arc::clone(&active))));
+        });
+        drop(next);
+        if let Err(error) = rolled {
+            let retryable = matches!(error, kv_wal::Error::NoSpace { .. });
+            let error = Error::from(error);
+            return Err(if retryable { error } else { self.writes_failed(&error) });
+        }
+        self.measure();
+        Ok(())
+    }
+
+    /// Creates the file of a log segment and makes its name durable.
+    pub(crate) fn create_segment(&self) -> Result<Segment> {
+        let number = self.new_file_number()?;
+        let path = FileName::Log(number).path(&self.dir);
+        Ok(Segment::create(&*self.fs, &path, number)?)
+    }
+}

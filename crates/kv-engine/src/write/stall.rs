@@ -1,0 +1,94 @@
+//! How fast writers may go, as a pure function of how far the background work is behind.
+//!
+//! The delay begins long before anything must stop, and grows smoothly: a writer pays for its
+//! bytes at a rate that falls from half above what compaction is measured to drain to a fifth
+//! below it.
+
+/// How far the background work is behind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Debt {
+    /// Tables on level 0.
+    pub(crate) level0_runs: usize,
+    /// Tables on level 0 at which they are merged down.
+    pub(crate) level0_trigger: usize,
+    /// Memtables that wait to be written out.
+    pub(crate) sealed: usize,
+    /// User bytes per second that left level 0 lately; 0 where nothing was measured yet.
+    pub(crate) drain_rate: u64,
+}
+
+/// What writers do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Go on.
+    Free,
+    /// Take this many nanoseconds for each KiB.
+    Slow(u64),
+    /// Wait until the background work has moved on.
+    Stop(Cause),
+}
+
+/// What a writer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Memtables are not written out fast enough.
+    Memtables,
+    /// Level 0 is not merged down fast enough.
+    Level0,
+}
+
+/// Memtables that may wait besides the one in use.
+pub(crate) const MAX_SEALED: usize = 2;
+/// Where the delay begins, as a share of where writes stop.
+const FREE_UNTIL: f64 = 0.5;
+/// The drain rate to assume before one was measured: 64 MiB a second.
+const ASSUMED_RATE: u64 = 64 << 20;
+/// Never slower than 1 MiB a second: a stop says why, a crawl does not.
+const SLOWEST_RATE: f64 = (1 << 20) as f64;
+
+/// How fast writers may go with this debt.
+pub(crate) fn pace(debt: &Debt) -> Pace {
+    if debt.sealed >= MAX_SEALED {
+        return Pace::Stop(Cause::Memtables);
+    }
+    let stop_runs = (5 * debt.level0_trigger).max(debt.level0_trigger + 8);
+    if debt.level0_runs >= stop_runs {
+        return Pace::Stop(Cause::Level0);
+    }
+    let behind = debt.level0_runs as f64 / stop_runs as f64;
+    if behind <= FREE_UNTIL {
+        return Pace::Free;
+    }
+    let depth = (behind - FREE_UNTIL) / (1.0 - FREE_UNTIL);
+    let drain = if debt.drain_rate == 0 { ASSUMED_RATE } else { debt.drain_rate };
+    let rate = (drain as f64 * (1.5 - 0.7 * depth)).max(SLOWEST_RATE);
+    Pace::Slow((1024.0 * 1e9 / rate) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn debt(level0_runs: usize, sealed: usize) -> Debt {
+        Debt { level0_runs, level0_trigger: 4, sealed, drain_rate: 100 << 20 }
+    }
+
+    #[test]
+    fn slows_down_long_before_it_stops_and_more_with_each_run() {
+        assert_eq!(pace(&debt(10, 1)), Pace::Free);
+        let mut last = 0;
+        for runs in 11..20 {
+            let Pace::Slow(delay) = pace(&debt(runs, 0)) else { panic!("{runs} runs do not slow") };
+            assert!(delay > last, "{runs} runs slow no more than one run fewer");
+            last = delay;
+        }
+        assert_eq!(pace(&debt(20, 0)), Pace::Stop(Cause::Level0));
+        assert_eq!(pace(&debt(0, 2)), Pace::Stop(Cause::Memtables));
+    }
+
+    #[test]
+    fn a_trigger_of_one_leaves_room_before_the_stop() {
+        let debt = Debt { level0_runs: 4, level0_trigger: 1, sealed: 0, drain_rate: 0 };
+        assert_eq!(pace(&debt), Pace::Free);
+    }
+}

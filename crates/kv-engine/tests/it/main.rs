@@ -1,0 +1,39 @@
+//! What the store promises, checked through its public face alone.
+//!
+//! Each module is named for a promise. Most bodies run once under each of a dozen settings
+//! ([`support::every_setting`]), because a promise that holds only for the defaults is none.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests stand where a user stands, outside the seam: real threads, real files"
+)]
+
+mod batches;
+mod child;
+mod close;
+mod concurrency;
+mod corruption;
+mod crash;
+mod cursors;
+mod cutting;
+mod delete_range;
+mod disk_full;
+mod failed_io;
+mod format;
+mod in_memory;
+mod iterators;
+mod keyspaces;
+mod kill;
+mod limits;
+mod lock;
+mod model;
+mod observability;
+mod open;
+mod point_ops;
+mod ranges;
+mod read_only;
+mod resources;
+mod settings;
+mod snapshots;
+mod support;
+mod ttl;
+mod verify;

@@ -1,0 +1,106 @@
+//! Bounded: open files, logs, the size of nothing.
+
+use crate::support::*;
+use kv_engine::{Db, Options};
+
+#[test]
+fn an_empty_store_is_small() {
+    let w = World::plain();
+    drop(w.open());
+    let size: usize = w.files().values().map(Vec::len).sum();
+    assert!(size <= 64 << 10, "{size} bytes");
+}
+
+#[test]
+fn logs_stay_under_their_limit_also_with_an_idle_keyspace() {
+    let w = World::plain();
+    let limit = 256 << 10;
+    let db = Db::open(DIR, w.options().wal_limit(limit)).unwrap();
+    db.keyspace("idle").unwrap().put("k", "v").unwrap();
+    let mut largest = 0;
+    for i in 0..1_500 {
+        db.put(key(i), vec![b'x'; 1_000]).unwrap();
+        if i % 100 == 0 {
+            let size: usize = w.names(".log").iter().map(|name| w.files()[name].len()).sum();
+            largest = largest.max(size as u64);
+        }
+    }
+    // Space is reserved ahead of what is written, so a little over is fair.
+    assert!(largest <= 2 * limit, "{largest} bytes of logs, the limit is {limit}");
+    assert_eq!(pairs(db.iter()).len(), 1_500);
+}
+
+#[test]
+fn files_do_not_pile_up() {
+    every_setting(|w| {
+        let db = w.open();
+        let mut model = Model::new();
+        for version in 0..15 {
+            fill(&db, &mut model, 100, version);
+        }
+        db.compact().unwrap();
+        db.close().unwrap();
+        let db = w.open();
+        db.compact().unwrap();
+        let files = w.files();
+        let bytes: usize = w.names(".sst").iter().map(|name| files[name].len()).sum();
+        let live: usize = model.iter().map(|(k, v)| k.len() + v.len()).sum();
+        assert!(bytes < 6 * live, "{bytes} bytes of tables for {live} live bytes");
+        assert!(w.names(".tmp").is_empty());
+        let manifests = files.keys().filter(|name| name.starts_with("MANIFEST")).count();
+        assert_eq!(manifests, 1, "{:?}", files.keys());
+        assert!(w.names(".log").len() <= 2, "{:?}", files.keys());
+    });
+}
+
+/// Descriptors of this process that name files below a directory.
+#[cfg(target_os = "linux")]
+fn descriptors(dir: &std::path::Path, suffix: &str) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|path| path.starts_with(dir) && path.to_string_lossy().ends_with(suffix))
+        .count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn open_tables_stay_under_max_open_files() {
+    let temp = TempDir::new();
+    let options = Options::default()
+        .write_buffer(8 << 10)
+        .table_size(2 << 10)
+        .compression(kv_engine::Compression::None)
+        .sync_on_write(false)
+        .max_open_files(6);
+    let db = Db::open(temp.db(), options).unwrap();
+    let mut model = Model::new();
+    fill(&db, &mut model, 1_000, 0);
+    db.compact().unwrap();
+    let tables = std::fs::read_dir(temp.db())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "sst"))
+        .count();
+    assert!(tables > 12, "only {tables} tables");
+    for i in (0..1_000).rev() {
+        assert_eq!(db.get(key(i)).unwrap().unwrap(), value(i, 0));
+        if i % 50 == 0 {
+            let open = descriptors(temp.path(), ".sst");
+            assert!(open <= 6, "{open} tables are open");
+        }
+    }
+    assert_same(&db, &model);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn closing_gives_every_descriptor_back() {
+    let temp = TempDir::new();
+    for round in 0..3 {
+        let db = Db::open(temp.db(), Options::default().sync_on_write(false)).unwrap();
+        let mut model = Model::new();
+        fill(&db, &mut model, 300, round);
+        db.compact().unwrap();
+        if round == 1 { db.close().unwrap() } else { drop(db) }
+        assert_eq!(descriptors(temp.path(), ""), 0, "round {round}");
+    }
+}
