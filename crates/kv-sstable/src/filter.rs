@@ -4,6 +4,7 @@
 //! in a hundred times at ten bits a key; a question touches one line of 64 bytes. Knows hashes,
 //! not keys. The bytes are laid out in `docs/format/filter.md`.
 
+use bytes::Bytes;
 use kv_core::Take;
 
 /// The only kind of filter so far.
@@ -96,6 +97,52 @@ pub fn filter_may_contain(filter: &[u8], hash: u64) -> Option<bool> {
     }
     let shape = Shape::parse(filter)?;
     Some(shape.may_contain(filter, hash))
+}
+
+/// A filter that was parsed once and is held in memory so that each of its lines is a cache
+/// line.
+///
+/// ```
+/// use kv_core::hash64;
+/// use kv_sstable::{Filter, FilterBuilder};
+///
+/// let mut builder = FilterBuilder::new(10.0);
+/// builder.add(hash64(b"apple"));
+/// let filter = Filter::load(&builder.finish()).unwrap();
+/// assert!(filter.may_contain(hash64(b"apple")));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter {
+    bytes: Bytes,
+    shape: Shape,
+}
+
+impl Filter {
+    /// Parses an encoded filter and copies it; `None` where the bytes are no filter. Without
+    /// bytes the filter lets everything through.
+    pub fn load(encoded: &[u8]) -> Option<Filter> {
+        if encoded.is_empty() {
+            return Some(Filter { bytes: Bytes::new(), shape: Shape { probes: 0, lines: 1 } });
+        }
+        let shape = Shape::parse(encoded)?;
+        let mut buffer: Vec<u8> = Vec::with_capacity(encoded.len() + LINE_LEN);
+        let first_line = buffer.as_ptr().wrapping_add(HEADER_LEN);
+        let padding = first_line.align_offset(LINE_LEN).min(LINE_LEN);
+        buffer.resize(padding, 0);
+        buffer.extend_from_slice(encoded);
+        Some(Filter { bytes: Bytes::from(buffer).split_off(padding), shape })
+    }
+
+    /// Whether the table may hold the key with this hash.
+    #[inline]
+    pub fn may_contain(&self, hash: u64) -> bool {
+        self.shape.may_contain(&self.bytes, hash)
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        if self.bytes.is_empty() { 0 } else { self.bytes.len() + LINE_LEN }
+    }
 }
 
 /// What a filter's header says, checked against the filter's length.
@@ -253,9 +300,11 @@ mod tests {
             let none = build(bits, [1, 2, 3]);
             assert!(none.is_empty());
             assert_eq!(filter_may_contain(&none, 9), Some(true));
+            assert!(Filter::load(&none).unwrap().may_contain(9));
         }
         let empty = build(10.0, []);
         assert_eq!(filter_may_contain(&empty, 9), Some(false));
+        assert!(!Filter::load(&empty).unwrap().may_contain(9));
     }
 
     #[test]
@@ -270,6 +319,12 @@ mod tests {
         let mut builder = FilterBuilder::new(10.0);
         [7, 7, 7, 8].into_iter().for_each(|hash| builder.add(hash));
         assert_eq!(builder.len(), 2);
+    }
+
+    #[test]
+    fn a_loaded_filter_lies_on_cache_lines() {
+        let filter = Filter::load(&build(10.0, 0..1000)).unwrap();
+        assert_eq!(filter.bytes[HEADER_LEN..].as_ptr().align_offset(LINE_LEN), 0);
     }
 
     #[test]
@@ -294,15 +349,17 @@ mod tests {
             keys in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..12), 0..300),
         ) {
             let filter = build(bits, keys.iter().map(|key| hash64(key)));
+            let loaded = Filter::load(&filter).unwrap();
             for key in &keys {
                 prop_assert_eq!(filter_may_contain(&filter, hash64(key)), Some(true));
+                prop_assert!(loaded.may_contain(hash64(key)));
             }
         }
 
         #[test]
         fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..200), hash: u64) {
-            let known = filter_may_contain(&bytes, hash).is_some();
-            prop_assert!(known || !bytes.is_empty());
+            let answer = filter_may_contain(&bytes, hash);
+            prop_assert_eq!(Filter::load(&bytes).map(|filter| filter.may_contain(hash)), answer);
         }
     }
 }
