@@ -1,0 +1,374 @@
+//! Reads a block.
+//!
+//! `parse` looks at the header only and makes sure that every column lies in the block, so it is
+//! cheap enough for each access to a cached block. `check` walks the columns once, when the
+//! block comes from the disk; behind it every accessor answers what the builder was given. On a
+//! block that was not checked the accessors answer wrong bytes at worst: none panics.
+
+use super::{
+    FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
+};
+use bytes::Bytes;
+use kv_core::{MAX_SEQ, Malformed, Take, Trailer};
+use std::cmp::Ordering;
+use std::ops::Range;
+
+/// A parsed block: the bytes, and where its columns begin. The default has no entries.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Block {
+    data: Bytes,
+    count: usize,
+    flags: u8,
+    seq_width: u8,
+    kind: u8,
+    suffix_len: usize,
+    value_len: usize,
+    seq_base: u64,
+    seqs: usize,
+    kinds: usize,
+    same_keys: usize,
+    head_lens: usize,
+    rest_ends: usize,
+    value_ends: usize,
+    prefix: usize,
+    rest: usize,
+    values: usize,
+}
+
+/// The key that a search looks for, split like the block's keys.
+struct Target<'a> {
+    head: u64,
+    head_len: usize,
+    rest: &'a [u8],
+    trailer: Trailer,
+}
+
+impl Block {
+    /// Reads the header.
+    pub(crate) fn parse(data: Bytes) -> Result<Block, Malformed> {
+        let mut take = Take::new(&data);
+        let count = take.u32()? as usize;
+        let flags = take.u8()?;
+        let prefix_len = usize::from(take.u8()?);
+        let seq_width = take.u8()?;
+        let kind = take.u8()?;
+        let suffix_len = take.u32()? as usize;
+        let value_len = take.u32()? as usize;
+        let seq_base = take.u64()?;
+        let values = take.u32()? as usize;
+        if take.u32()? != 0 || flags & !KNOWN_FLAGS != 0 {
+            return Err(take.malformed("block header of an unknown form"));
+        }
+        if !matches!(seq_width, 0 | 1 | 2 | 4 | 8) || seq_base > MAX_SEQ {
+            return Err(take.malformed("sequence numbers of an unknown form"));
+        }
+        if count > data.len() / HEAD_LEN || values > data.len() {
+            return Err(take.malformed("more entries declared than the block can hold"));
+        }
+        let has = |flag: u8| usize::from(flags & flag != 0);
+        let lacks = |flag: u8| usize::from(flags & flag == 0);
+        let end_width = if flags & WIDE != 0 { 4 } else { 2 };
+        // `count` and every column's width are small against the address space: no overflow.
+        let seqs = HEADER_LEN + count * HEAD_LEN;
+        let kinds = seqs + count * usize::from(seq_width);
+        let same_keys = kinds + has(KINDS) * count;
+        let head_lens = same_keys + has(SAME_KEYS) * count.div_ceil(8);
+        let rest_ends = head_lens + lacks(FIXED_KEYS) * count;
+        let value_ends = rest_ends + lacks(FIXED_KEYS) * count * end_width;
+        let prefix = value_ends + lacks(FIXED_VALUES) * count * end_width;
+        let rest = prefix + prefix_len;
+        if rest > values {
+            return Err(take.malformed("columns that do not fit the block"));
+        }
+        let adds_up = |flag, len: usize, region: usize| {
+            flags & flag == 0 || count.checked_mul(len) == Some(region)
+        };
+        if !adds_up(FIXED_KEYS, suffix_len.saturating_sub(HEAD_LEN), values - rest)
+            || !adds_up(FIXED_VALUES, value_len, data.len() - values)
+        {
+            return Err(take.malformed("lengths in a block that do not add up"));
+        }
+        Ok(Block {
+            count,
+            flags,
+            seq_width,
+            kind,
+            suffix_len,
+            value_len,
+            seq_base,
+            seqs,
+            kinds,
+            same_keys,
+            head_lens,
+            rest_ends,
+            value_ends,
+            prefix,
+            rest,
+            values,
+            data,
+        })
+    }
+
+    /// Walks the columns that vary: ends that ascend and add up, kinds that exist, heads with
+    /// nothing behind a short key. Whether the keys ascend is left to `verify`: a search in keys
+    /// that do not ends all the same.
+    pub(crate) fn check(&self) -> Result<(), Malformed> {
+        let bad = |what| Err(Malformed { what, at: 0 });
+        if self.flags & FIXED_KEYS == 0
+            && !self.ends_ascend(self.rest_ends, self.values - self.rest)
+            || self.flags & FIXED_VALUES == 0
+                && !self.ends_ascend(self.value_ends, self.data.len() - self.values)
+        {
+            return bad("lengths in a block that do not ascend");
+        }
+        if self.flags & FIXED_KEYS == 0 || self.suffix_len < HEAD_LEN {
+            for i in 0..self.count {
+                let len = self.head_len(i);
+                let whole = len == HEAD_LEN;
+                let padded = len < HEAD_LEN
+                    && self.rest_range(i).is_empty()
+                    && self.head(i) & (u64::MAX >> (8 * len)) == 0;
+                if !whole && !padded {
+                    return bad("a short key in a block with bytes behind its end");
+                }
+            }
+        }
+        let kinds = if self.flags & KINDS == 0 { self.count.min(1) } else { self.count };
+        if (0..kinds).any(|i| self.trailer(i).kind().is_none()) {
+            return bad("an entry of unknown kind");
+        }
+        let deltas = if self.seq_width == 0 { 0 } else { self.count };
+        if (0..deltas).any(|i| self.seq_delta(i) > MAX_SEQ - self.seq_base) {
+            return bad("a sequence number over 56 bits");
+        }
+        Ok(())
+    }
+
+    fn ends_ascend(&self, column: usize, total: usize) -> bool {
+        let mut last = 0;
+        (0..self.count).all(|i| {
+            let end = self.end(column, i);
+            let ascends = last <= end;
+            last = end;
+            ascends
+        }) && last == total
+    }
+
+    /// How many entries.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The bytes that all keys begin with.
+    #[inline]
+    pub(crate) fn prefix(&self) -> &[u8] {
+        self.data.get(self.prefix..self.rest).unwrap_or_default()
+    }
+
+    /// The key bytes behind the prefix, at most eight, as a big-endian number.
+    #[inline]
+    pub(crate) fn head(&self, i: usize) -> u64 {
+        u64::from_le_bytes(self.array(HEADER_LEN + i * HEAD_LEN))
+    }
+
+    /// How many bytes of the head belong to the key.
+    #[inline]
+    pub(crate) fn head_len(&self, i: usize) -> usize {
+        if self.flags & FIXED_KEYS != 0 {
+            return self.suffix_len.min(HEAD_LEN);
+        }
+        let [len] = self.array(self.head_lens + i);
+        usize::from(len)
+    }
+
+    /// The key bytes behind the head.
+    #[inline]
+    pub(crate) fn rest(&self, i: usize) -> &[u8] {
+        let range = self.rest_range(i);
+        if range.is_empty() {
+            return &[];
+        }
+        self.data.get(range).unwrap_or_default()
+    }
+
+    #[inline]
+    fn rest_range(&self, i: usize) -> Range<usize> {
+        if self.flags & FIXED_KEYS != 0 {
+            let len = self.suffix_len.saturating_sub(HEAD_LEN);
+            let from = self.rest + i * len;
+            return from..from + len;
+        }
+        self.rest + self.end_before(self.rest_ends, i)..self.rest + self.end(self.rest_ends, i)
+    }
+
+    /// Where the value lies in [`Block::data`].
+    #[inline]
+    pub(crate) fn value_range(&self, i: usize) -> Range<usize> {
+        if self.flags & FIXED_VALUES != 0 {
+            let from = self.values + i * self.value_len;
+            return from..from + self.value_len;
+        }
+        let from = self.end_before(self.value_ends, i);
+        self.values + from..self.values + self.end(self.value_ends, i)
+    }
+
+    /// The value of an entry.
+    #[inline]
+    pub(crate) fn value(&self, i: usize) -> &[u8] {
+        self.data.get(self.value_range(i)).unwrap_or_default()
+    }
+
+    /// The value of an entry as a slice of the block's memory.
+    pub(crate) fn value_bytes(&self, i: usize) -> Bytes {
+        let range = self.value_range(i);
+        if range.start <= range.end && range.end <= self.data.len() {
+            self.data.slice(range)
+        } else {
+            Bytes::new()
+        }
+    }
+
+    /// The sequence number and kind of an entry.
+    #[inline]
+    pub(crate) fn trailer(&self, i: usize) -> Trailer {
+        let mut kind = self.kind;
+        if self.flags & KINDS != 0 {
+            [kind] = self.array(self.kinds + i);
+        }
+        let seq = self.seq_base.wrapping_add(self.seq_delta(i)) & MAX_SEQ;
+        Trailer::from_raw(seq << 8 | u64::from(kind))
+    }
+
+    #[inline]
+    fn seq_delta(&self, i: usize) -> u64 {
+        match self.seq_width {
+            0 => 0,
+            1 => u64::from(u8::from_le_bytes(self.array(self.seqs + i))),
+            2 => u64::from(u16::from_le_bytes(self.array(self.seqs + i * 2))),
+            4 => u64::from(u32::from_le_bytes(self.array(self.seqs + i * 4))),
+            _ => u64::from_le_bytes(self.array(self.seqs + i * 8)),
+        }
+    }
+
+    /// Whether an entry has the key of the one before it.
+    #[inline]
+    pub(crate) fn same_key(&self, i: usize) -> bool {
+        if self.flags & SAME_KEYS == 0 {
+            return false;
+        }
+        let [byte] = self.array(self.same_keys + i / 8);
+        byte >> (i % 8) & 1 != 0
+    }
+
+    /// Writes the key of an entry to `out`, which must begin with the block's prefix already.
+    #[inline]
+    pub(crate) fn key_behind_prefix(&self, i: usize, out: &mut Vec<u8>) {
+        out.truncate(self.rest - self.prefix);
+        let head = self.head(i).to_be_bytes();
+        let head_len = self.head_len(i);
+        if head_len == HEAD_LEN {
+            out.extend_from_slice(&head);
+            out.extend_from_slice(self.rest(i));
+        } else {
+            out.extend_from_slice(head.get(..head_len).unwrap_or_default());
+        }
+    }
+
+    /// The key of an entry.
+    pub(crate) fn key(&self, i: usize) -> Vec<u8> {
+        let mut key = self.prefix().to_vec();
+        self.key_behind_prefix(i, &mut key);
+        key
+    }
+
+    /// Whether an entry's key is `key`.
+    pub(crate) fn key_equals(&self, i: usize, key: &[u8]) -> bool {
+        key.strip_prefix(self.prefix()).is_some_and(|suffix| {
+            let target = Target::new(suffix, Trailer::MAX);
+            self.head(i) == target.head
+                && self.head_len(i) == target.head_len
+                && self.rest(i) == target.rest
+        })
+    }
+
+    /// The first entry at or behind `(key, trailer)` in internal order; `count` where none is.
+    pub(crate) fn lower_bound(&self, key: &[u8], trailer: Trailer) -> usize {
+        let prefix = self.prefix();
+        let Some(suffix) = key.strip_prefix(prefix) else {
+            return if key < prefix { 0 } else { self.count };
+        };
+        let target = Target::new(suffix, trailer);
+        let heads = self.heads();
+        let first = heads.partition_point(|head| u64::from_le_bytes(*head) < target.head);
+        let ties = heads.get(first..).unwrap_or_default();
+        let is_tie = |head: &[u8; HEAD_LEN]| u64::from_le_bytes(*head) == target.head;
+        // Most often there is one tie or none.
+        match ties {
+            [head, second, ..] if is_tie(head) && is_tie(second) => {}
+            [head, ..] if is_tie(head) => {
+                return first + usize::from(self.compare_tie(first, &target).is_lt());
+            }
+            _ => return first,
+        }
+        let (mut low, mut high) = (first, first + ties.partition_point(is_tie));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.compare_tie(middle, &target).is_lt() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    /// Compares an entry, whose head is the target's, with the target. A head that is equal with
+    /// fewer bytes of the key in it belongs to the smaller key: the zeros behind it are padding.
+    fn compare_tie(&self, i: usize, target: &Target<'_>) -> Ordering {
+        self.head_len(i)
+            .cmp(&target.head_len)
+            .then_with(|| self.rest(i).cmp(target.rest))
+            .then_with(|| target.trailer.cmp(&self.trailer(i)))
+    }
+
+    /// The block as it was built, uncompressed.
+    pub(crate) fn data(&self) -> &Bytes {
+        &self.data
+    }
+
+    fn heads(&self) -> &[[u8; HEAD_LEN]] {
+        self.data.get(HEADER_LEN..self.seqs).unwrap_or_default().as_chunks().0
+    }
+
+    #[inline]
+    fn end(&self, column: usize, i: usize) -> usize {
+        if self.flags & WIDE != 0 {
+            u32::from_le_bytes(self.array(column + i * 4)) as usize
+        } else {
+            usize::from(u16::from_le_bytes(self.array(column + i * 2)))
+        }
+    }
+
+    #[inline]
+    fn end_before(&self, column: usize, i: usize) -> usize {
+        if i == 0 { 0 } else { self.end(column, i - 1) }
+    }
+
+    #[inline]
+    fn array<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.data.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
+    }
+}
+
+impl<'a> Target<'a> {
+    #[inline]
+    fn new(suffix: &'a [u8], trailer: Trailer) -> Target<'a> {
+        Target {
+            head: head_of(suffix),
+            head_len: suffix.len().min(HEAD_LEN),
+            rest: suffix.get(HEAD_LEN..).unwrap_or_default(),
+            trailer,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Reads sealed blocks from the file and hands them out checked.
+
+use crate::block::Block;
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::seal::{BlockType, Unsealed, unseal};
+use bytes::Bytes;
+use kv_vfs::{FsFile, FsFileExt};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The first size of a scan's reads.
+const FIRST_READ: usize = 32 << 10;
+
+/// A table's file. Handles that are given to it must lie inside.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) file: Arc<dyn FsFile>,
+    pub(crate) path: PathBuf,
+    pub(crate) number: u64,
+}
+
+impl Source {
+    /// Reads exactly `len` bytes at `offset`.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let mut bytes = vec![0; len];
+        match self.file.read_exact_at(&mut bytes, offset) {
+            Ok(()) => Ok(Bytes::from(bytes)),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.corrupt(offset, "the file has become shorter"))
+            }
+            Err(e) => Err(Error::io(&self.path, offset, e)),
+        }
+    }
+
+    /// Reads, checks and decompresses a block.
+    pub(crate) fn payload(&self, handle: Handle, block: BlockType) -> Result<Bytes> {
+        self.unseal(handle, &self.sealed(handle)?, block)
+    }
+
+    /// Reads a block as it is stored.
+    pub(crate) fn sealed(&self, handle: Handle) -> Result<Bytes> {
+        let len = usize::try_from(handle.sealed_len())
+            .map_err(|_| self.corrupt(handle.offset, "a block over the address space"))?;
+        self.read(handle.offset, len)
+    }
+
+    /// Checks and decompresses a block that was read.
+    pub(crate) fn unseal(&self, handle: Handle, sealed: &Bytes, block: BlockType) -> Result<Bytes> {
+        unseal(self.number, handle.offset, sealed, block).map_err(|refused| match refused {
+            Unsealed::Damaged(reason) => self.corrupt(handle.offset, reason),
+            Unsealed::Unsupported(reason) => Error::Unsupported { path: self.path.clone(), reason },
+        })
+    }
+
+    /// Parses and checks a columnar block that comes from the file.
+    pub(crate) fn checked(&self, handle: Handle, payload: Bytes) -> Result<Block> {
+        Block::parse(payload)
+            .and_then(|block| block.check().map(|()| block))
+            .map_err(|malformed| Error::malformed(&self.path, handle.offset, malformed))
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, reason: &'static str) -> Error {
+        Error::corrupt(&self.path, offset, reason)
+    }
+}
+
+/// The stretch of the file that a scan has read ahead, or back.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    bytes: Bytes,
+    start: u64,
+    next_len: usize,
+    most: usize,
+}
+
+impl Window {
+    /// Reads up to `most` bytes at once, once a scan has proved to be one.
+    pub(crate) fn new(most: usize) -> Window {
+        Window { most, next_len: FIRST_READ.min(most), ..Window::default() }
+    }
+
+    /// The sealed block at `handle`, out of the window, which moves if it must. `limit` is where
+    /// the blocks of this kind end.
+    pub(crate) fn sealed(&mut self, source: &Source, handle: Handle, limit: u64) -> Result<Bytes> {
+        if let Some(sealed) = self.slice(handle) {
+            return Ok(sealed);
+        }
+        let end = self.start + self.bytes.len() as u64;
+        let handle_end = handle.offset.saturating_add(handle.sealed_len());
+        let forward = (self.start..=end).contains(&handle.offset);
+        let backward = !forward && (self.start..=end).contains(&handle_end);
+        if !forward && !backward {
+            self.next_len = FIRST_READ.min(self.most);
+        }
+        let len = handle.sealed_len().max(self.next_len as u64);
+        self.next_len = self.next_len.saturating_mul(2).min(self.most);
+        let (from, to) = if backward {
+            (handle_end.saturating_sub(len), handle_end)
+        } else {
+            (handle.offset, handle.offset.saturating_add(len).min(limit))
+        };
+        let len = usize::try_from(to.saturating_sub(from))
+            .map_err(|_| source.corrupt(handle.offset, "a block over the address space"))?;
+        // The old window is given back before the new one is taken.
+        self.bytes = Bytes::new();
+        self.bytes = source.read(from, len)?;
+        self.start = from;
+        self.slice(handle).ok_or_else(|| source.corrupt(handle.offset, "a block that ends outside"))
+    }
+
+    fn slice(&self, handle: Handle) -> Option<Bytes> {
+        let from = usize::try_from(handle.offset.checked_sub(self.start)?).ok()?;
+        let to = from.checked_add(usize::try_from(handle.sealed_len()).ok()?)?;
+        (to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+    }
+}

@@ -1,0 +1,88 @@
+//! Writes a file from front to back in big pieces, with a checksum of everything.
+
+use crate::error::{Error, Result};
+use kv_vfs::{FsFile, FsFileExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much is collected before it is written.
+const BUFFER_LEN: usize = 1 << 20;
+
+/// A file that grows. After a failed write every call fails in the same way.
+pub(crate) struct Sink {
+    file: Arc<dyn FsFile>,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    written: u64,
+    checksum: crc32fast::Hasher,
+    failure: Option<Error>,
+}
+
+impl Sink {
+    pub(crate) fn new(file: Arc<dyn FsFile>, path: PathBuf) -> Sink {
+        Sink {
+            file,
+            path,
+            buffer: Vec::new(),
+            written: 0,
+            checksum: crc32fast::Hasher::new(),
+            failure: None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the next byte goes.
+    pub(crate) fn position(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Appends bytes.
+    pub(crate) fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if self.buffer.is_empty() && bytes.len() >= BUFFER_LEN {
+                return self.write(bytes);
+            }
+            let space = BUFFER_LEN.saturating_sub(self.buffer.len());
+            let (now, later) = bytes.split_at(space.min(bytes.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+            if self.buffer.len() >= BUFFER_LEN {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is collected and makes the file durable. Answers the checksum of all of it.
+    pub(crate) fn finish(mut self) -> Result<u32> {
+        self.flush()?;
+        self.file.sync_data().map_err(|e| Error::io(&self.path, self.written, e))?;
+        Ok(self.checksum.finalize())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = self.write(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+        outcome
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if let Err(e) = self.file.write_all_at(bytes, self.written) {
+            let failure = Error::io(&self.path, self.written, e);
+            self.failure = Some(failure.clone());
+            return Err(failure);
+        }
+        self.checksum.update(bytes);
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! An open table: its sections, the cache in front of them, and what is kept in memory.
+//!
+//! Opening reads nothing. The top index and the filter are read at first use and then kept, if
+//! the cache grants their bytes; else they go through the cache like blocks.
+
+use crate::block::Block;
+use crate::cache::{BlockCache, Pin};
+use crate::error::{Error, Result};
+use crate::fetch::Source;
+use crate::filter::{Filter, filter_may_contain};
+use crate::footer::{FOOTER_LEN, Footer, NoFooter};
+use crate::handle::Handle;
+use crate::index::handle_at;
+use crate::properties::Properties;
+use crate::range_tombstones;
+use crate::seal::BlockType;
+use bytes::Bytes;
+use kv_core::{RangeTombstones, Trailer};
+use kv_vfs::FsFile;
+use std::ops::{Deref, Range};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// An immutable sorted table. Every call may be made from several threads at once.
+#[derive(Debug)]
+pub struct Table {
+    pub(crate) source: Source,
+    pub(crate) footer: Footer,
+    pub(crate) size: u64,
+    cache: Arc<BlockCache>,
+    top: OnceLock<Pinned<Block>>,
+    filter: OnceLock<Pinned<Filter>>,
+    tombstones: OnceLock<Arc<RangeTombstones>>,
+}
+
+/// Something that stays in memory as long as the table, and the cache's grant for it.
+#[derive(Debug)]
+struct Pinned<T> {
+    value: T,
+    _grant: Pin,
+}
+
+/// Something out of the table's memory or out of the cache.
+pub(crate) enum Held<'a, T> {
+    Pinned(&'a T),
+    Cached(T),
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Held::Pinned(value) => value,
+            Held::Cached(value) => value,
+        }
+    }
+}
+
+impl Table {
+    /// Opens the table whose footer is known; reads nothing but the file's length, which must be
+    /// `size`. Damage further in is found when it is read.
+    ///
+    /// `number` must be the one that the table was built with. It names the table in the cache,
+    /// too: no other file with that number may use the same cache.
+    pub fn open(
+        file: Arc<dyn FsFile>,
+        path: PathBuf,
+        number: u64,
+        size: u64,
+        footer: &[u8],
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let len = file.len().map_err(|e| Error::io(&path, 0, e))?;
+        if len != size {
+            return Err(Error::corrupt(&path, len.min(size), "the file has another length"));
+        }
+        let at = size.saturating_sub(FOOTER_LEN as u64);
+        let footer = Footer::decode(footer, size).map_err(|refused| match refused {
+            NoFooter::Damaged(malformed) => Error::malformed(&path, at, malformed),
+            NoFooter::Unsupported => Error::Unsupported {
+                path: path.clone(),
+                reason: "it was written by a newer version; open it with that version",
+            },
+        })?;
+        if footer.file_number != number {
+            return Err(Error::corrupt(&path, at, "the table was written under another number"));
+        }
+        let source = Source { file, path, number };
+        Ok(Arc::new(Table {
+            source,
+            footer,
+            size,
+            cache,
+            top: OnceLock::new(),
+            filter: OnceLock::new(),
+            tombstones: OnceLock::new(),
+        }))
+    }
+
+    /// Opens a table by its file alone: reads the footer first.
+    pub fn open_alone(
+        file: Arc<dyn FsFile>,
+        path: PathBuf,
+        number: u64,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Table>> {
+        let size = file.len().map_err(|e| Error::io(&path, 0, e))?;
+        let at = size
+            .checked_sub(FOOTER_LEN as u64)
+            .ok_or_else(|| Error::corrupt(&path, 0, "the file is too short to be a table"))?;
+        let source = Source { file: file.clone(), path: path.clone(), number };
+        let footer = source.read(at, FOOTER_LEN)?;
+        Table::open(file, path, number, size, &footer, cache)
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.source.path
+    }
+
+    /// The file's number.
+    pub fn number(&self) -> u64 {
+        self.source.number
+    }
+
+    /// The file's length.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many entries the table holds; range tombstones are not counted.
+    pub fn entries(&self) -> u64 {
+        self.footer.entries
+    }
+
+    /// Whether a key with this hash may be in the table; always true without a filter.
+    pub fn may_contain(&self, hash: u64) -> Result<bool> {
+        let Some(handle) = self.footer.filter() else {
+            return Ok(true);
+        };
+        if let Some(pinned) = self.filter.get() {
+            return Ok(pinned.value.may_contain(hash));
+        }
+        self.load_filter(handle, hash)
+    }
+
+    /// Asks a filter that is not pinned, and pins it if there is room.
+    #[cold]
+    fn load_filter(&self, handle: Handle, hash: u64) -> Result<bool> {
+        let malformed = || self.source.corrupt(handle.offset, "a malformed filter");
+        let cached = self.cache.get(self.source.number, handle.offset);
+        let in_cache = cached.is_some();
+        let encoded = match cached {
+            Some(encoded) => encoded,
+            None => self.source.payload(handle, BlockType::Filter)?,
+        };
+        if !in_cache {
+            let filter = Filter::load(&encoded).ok_or_else(malformed)?;
+            if let Some(grant) = self.cache.pin(filter.memory()) {
+                let pinned = Pinned { value: filter, _grant: grant };
+                return Ok(self.filter.get_or_init(|| pinned).value.may_contain(hash));
+            }
+            self.keep(handle, &encoded);
+        }
+        filter_may_contain(&encoded, hash).ok_or_else(malformed)
+    }
+
+    /// The table's range tombstones: read once, then kept.
+    pub fn range_tombstones(&self) -> Result<Arc<RangeTombstones>> {
+        if let Some(set) = self.tombstones.get() {
+            return Ok(set.clone());
+        }
+        let set = Arc::new(self.read_range_tombstones()?);
+        Ok(self.tombstones.get_or_init(|| set).clone())
+    }
+
+    pub(crate) fn read_range_tombstones(&self) -> Result<RangeTombstones> {
+        let Some(handle) = self.footer.range_tombstones() else {
+            return Ok(RangeTombstones::default());
+        };
+        let block = self.read_block(handle, BlockType::RangeTombstones)?;
+        range_tombstones::decode(&block)
+            .map_err(|malformed| Error::malformed(&self.source.path, handle.offset, malformed))
+    }
+
+    /// What the table holds, in numbers: read anew at each call.
+    pub fn properties(&self) -> Result<Properties> {
+        let handle = self.footer.properties().ok_or_else(|| {
+            self.source.corrupt(self.footer.top_index_offset, "a table without properties")
+        })?;
+        let payload = self.source.payload(handle, BlockType::Properties)?;
+        Properties::decode(&payload)
+            .map_err(|malformed| Error::malformed(&self.source.path, handle.offset, malformed))
+    }
+
+    /// About how many bytes of the file lie before `key`.
+    pub fn approximate_offset(&self, key: &[u8]) -> Result<u64> {
+        let top = self.top()?;
+        let i = top.lower_bound(key, Trailer::MAX);
+        if i >= top.count() {
+            return Ok(self.footer.index_offset);
+        }
+        let partition = self.partition(&top, i, true)?;
+        let i = partition.lower_bound(key, Trailer::MAX);
+        if i >= partition.count() {
+            return Ok(self.footer.index_offset);
+        }
+        Ok(self.data_handle(&partition, i)?.offset)
+    }
+
+    /// Up to `n` keys that cut the table into parts of about equal size, in ascending order. A
+    /// small table has fewer: it is cut between index partitions only.
+    pub fn split_keys(&self, n: usize) -> Result<Vec<Bytes>> {
+        let top = self.top()?;
+        let parts = n.saturating_add(1);
+        // The last partition's separator is the table's end, which cuts nothing off.
+        let cuts = top.count().saturating_sub(1);
+        let mut keys: Vec<Bytes> = Vec::new();
+        for cut in 1..parts.min(top.count()) {
+            let i = (top.count() * cut / parts.min(top.count())).saturating_sub(1);
+            if i < cuts {
+                keys.push(Bytes::from(top.key(i)));
+            }
+        }
+        keys.dedup();
+        Ok(keys)
+    }
+
+    pub(crate) fn top(&self) -> Result<Held<'_, Block>> {
+        if let Some(pinned) = self.top.get() {
+            return Ok(Held::Pinned(&pinned.value));
+        }
+        let block = self.block(self.footer.top_index(), BlockType::TopIndex, false)?;
+        Ok(match self.cache.pin(block.data().len()) {
+            Some(grant) => {
+                Held::Pinned(&self.top.get_or_init(|| Pinned { value: block, _grant: grant }).value)
+            }
+            None => {
+                self.keep(self.footer.top_index(), block.data());
+                Held::Cached(block)
+            }
+        })
+    }
+
+    /// The index partition behind entry `i` of the top index. `keep`: it may enter the cache.
+    pub(crate) fn partition(&self, top: &Block, i: usize, keep: bool) -> Result<Block> {
+        self.block(self.partition_handle(top, i)?, BlockType::Index, keep)
+    }
+
+    /// The place of the partition behind entry `i` of the top index.
+    pub(crate) fn partition_handle(&self, top: &Block, i: usize) -> Result<Handle> {
+        self.handle(top, i, self.footer.index_offset..self.footer.top_index_offset)
+    }
+
+    /// The place of the data block behind entry `i` of a partition.
+    pub(crate) fn data_handle(&self, partition: &Block, i: usize) -> Result<Handle> {
+        self.handle(partition, i, 0..self.footer.index_offset)
+    }
+
+    fn handle(&self, index: &Block, i: usize, region: Range<u64>) -> Result<Handle> {
+        handle_at(index, i)
+            .ok()
+            .filter(|h| region.start <= h.offset && h.end().is_some_and(|end| end <= region.end))
+            .ok_or_else(|| self.source.corrupt(region.end, "an index entry that points nowhere"))
+    }
+
+    /// A columnar block out of the cache or the file. `keep`: it may enter the cache.
+    pub(crate) fn block(&self, handle: Handle, block: BlockType, keep: bool) -> Result<Block> {
+        if let Some(bytes) = self.cache.get(self.source.number, handle.offset) {
+            return Block::parse(bytes).map_err(|malformed| {
+                Error::malformed(&self.source.path, handle.offset, malformed)
+            });
+        }
+        let read = self.read_block(handle, block)?;
+        if keep {
+            self.keep(handle, read.data());
+        }
+        Ok(read)
+    }
+
+    /// A columnar block out of the file.
+    pub(crate) fn read_block(&self, handle: Handle, block: BlockType) -> Result<Block> {
+        self.source.checked(handle, self.source.payload(handle, block)?)
+    }
+
+    fn keep(&self, handle: Handle, bytes: &Bytes) {
+        self.cache.insert(self.source.number, handle.offset, bytes.clone());
+    }
+}

@@ -1,0 +1,5 @@
+//! What a table promises, by promise.
+#![allow(clippy::unwrap_used)]
+
+mod model;
+mod support;
