@@ -2,30 +2,26 @@
 
 use crate::fs::Clock;
 use parking_lot::Mutex;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The clock of the operating system.
-#[derive(Clone, Debug)]
-pub struct StdClock {
-    start: Instant,
-}
+/// The clock of the operating system. All of them in a process count monotonic time from the
+/// same moment.
+#[derive(Clone, Debug, Default)]
+pub struct StdClock {}
 
 impl StdClock {
-    /// A clock whose monotonic time begins now.
+    /// The clock of this process.
     pub fn new() -> StdClock {
-        StdClock { start: Instant::now() }
+        StdClock {}
     }
 }
 
-impl Default for StdClock {
-    fn default() -> Self {
-        StdClock::new()
-    }
-}
-
+#[expect(clippy::disallowed_methods, reason = "the seam itself")]
 impl Clock for StdClock {
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
     }
 
     fn wall(&self) -> SystemTime {
@@ -53,16 +49,17 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that begins at the real time of day.
+    /// A clock that begins on the first of January 2020, so that every run sees the same time.
     pub fn new() -> ManualClock {
-        ManualClock { now: Mutex::new((Duration::ZERO, SystemTime::now())) }
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+        ManualClock { now: Mutex::new((Duration::ZERO, wall)) }
     }
 
-    /// Moves both clocks on.
+    /// Moves both clocks on; each stays within what it can tell.
     pub fn advance(&self, by: Duration) {
         let mut now = self.now.lock();
-        now.0 += by;
-        now.1 += by;
+        now.0 = now.0.saturating_add(by);
+        now.1 = now.1.checked_add(by).unwrap_or(now.1);
     }
 
     /// Sets the time of day, forward or back; the monotonic clock stays.

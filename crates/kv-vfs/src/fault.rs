@@ -38,8 +38,33 @@ pub enum FaultKind {
     Fail,
     /// It does its work and answers the error all the same.
     FailButDone,
-    /// A write takes at most this many bytes and answers so; no error.
+    /// A write takes at most this many bytes and answers so; no error. Calls of other kinds go
+    /// well.
     Short(usize),
+}
+
+/// The error that a failing call answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultError {
+    /// One that Rust has a name for.
+    Kind(io::ErrorKind),
+    /// One by the number that the operating system gives it, such as that of an I/O error.
+    Os(i32),
+}
+
+impl From<io::ErrorKind> for FaultError {
+    fn from(kind: io::ErrorKind) -> Self {
+        FaultError::Kind(kind)
+    }
+}
+
+impl From<FaultError> for io::Error {
+    fn from(error: FaultError) -> Self {
+        match error {
+            FaultError::Kind(kind) => kind.into(),
+            FaultError::Os(number) => io::Error::from_raw_os_error(number),
+        }
+    }
 }
 
 /// Which calls fail, and how.
@@ -47,22 +72,23 @@ pub enum FaultKind {
 pub struct Fault {
     /// Calls of this kind.
     pub op: OpKind,
-    /// Only on paths that contain this text.
+    /// Only on paths that contain this text; of two paths, either. An open file goes by the path
+    /// under which it was opened.
     pub path_contains: String,
     /// How many matching calls go well first.
     pub after: u64,
     /// How many calls fail then.
     pub times: u64,
     /// The error.
-    pub error: io::ErrorKind,
+    pub error: FaultError,
     /// What happens besides.
     pub kind: FaultKind,
 }
 
 impl Fault {
     /// Every call of this kind fails with `error` from now on.
-    pub fn new(op: OpKind, error: io::ErrorKind) -> Fault {
-        let path_contains = String::new();
+    pub fn new(op: OpKind, error: impl Into<FaultError>) -> Fault {
+        let (path_contains, error) = (String::new(), error.into());
         Fault { op, path_contains, after: 0, times: u64::MAX, error, kind: FaultKind::Fail }
     }
 
@@ -107,28 +133,53 @@ pub struct FaultFs {
     faults: Arc<Faults>,
 }
 
+/// An armed fault, as [`FaultFs::arm`] names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultId(usize);
+
 #[derive(Debug, Default)]
 struct Faults {
-    armed: Mutex<Vec<Fault>>,
-    calls: Mutex<BTreeMap<OpKind, u64>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// All that were ever armed, so that a number stays the name of one fault.
+    faults: Vec<Armed>,
+    calls: BTreeMap<OpKind, u64>,
+}
+
+#[derive(Debug)]
+struct Armed {
+    fault: Fault,
+    /// Matching calls that went well, and that failed.
+    passed: u64,
+    fired: u64,
+    armed: bool,
+}
+
+impl Armed {
+    fn matches(&self, op: OpKind, paths: &[&Path]) -> bool {
+        let named = |path: &&Path| path.to_string_lossy().contains(&self.fault.path_contains);
+        self.armed
+            && self.fault.op == op
+            && self.fired < self.fault.times
+            && paths.iter().any(named)
+    }
 }
 
 impl Faults {
     /// Counts a call; answers how it is to fail.
-    fn meet(&self, op: OpKind, path: &Path) -> Option<(FaultKind, io::ErrorKind)> {
-        *self.calls.lock().entry(op).or_insert(0) += 1;
-        let mut armed = self.armed.lock();
-        let path = path.to_string_lossy();
-        for fault in armed.iter_mut() {
-            if fault.op != op || !path.contains(&fault.path_contains) || fault.times == 0 {
+    fn meet(&self, op: OpKind, paths: &[&Path]) -> Option<(FaultKind, FaultError)> {
+        let mut state = self.state.lock();
+        *state.calls.entry(op).or_insert(0) += 1;
+        for armed in state.faults.iter_mut().filter(|armed| armed.matches(op, paths)) {
+            if armed.passed < armed.fault.after {
+                armed.passed += 1;
                 continue;
             }
-            if fault.after > 0 {
-                fault.after -= 1;
-                continue;
-            }
-            fault.times = fault.times.saturating_sub(1);
-            return Some((fault.kind, fault.error));
+            armed.fired += 1;
+            return Some((armed.fault.kind, armed.fault.error));
         }
         None
     }
@@ -136,10 +187,10 @@ impl Faults {
     fn run<T>(
         &self,
         op: OpKind,
-        path: &Path,
+        paths: &[&Path],
         call: impl FnOnce() -> io::Result<T>,
     ) -> io::Result<T> {
-        match self.meet(op, path) {
+        match self.meet(op, paths) {
             Some((FaultKind::Fail, error)) => Err(error.into()),
             Some((FaultKind::FailButDone, error)) => {
                 call()?;
@@ -156,19 +207,34 @@ impl FaultFs {
         FaultFs { inner, faults: Arc::default() }
     }
 
-    /// Arms a fault, beside those that are armed.
-    pub fn arm(&self, fault: Fault) {
-        self.faults.armed.lock().push(fault);
+    /// Arms a fault, beside those that are armed. Where several match, the first one armed whose
+    /// turn it is decides.
+    pub fn arm(&self, fault: Fault) -> FaultId {
+        let mut state = self.faults.state.lock();
+        state.faults.push(Armed { fault, passed: 0, fired: 0, armed: true });
+        FaultId(state.faults.len() - 1)
+    }
+
+    /// How often a fault made a call fail, disarmed or not.
+    pub fn fired(&self, id: FaultId) -> u64 {
+        self.faults.state.lock().faults.get(id.0).map_or(0, |armed| armed.fired)
+    }
+
+    /// Disarms one fault.
+    pub fn disarm_one(&self, id: FaultId) {
+        if let Some(armed) = self.faults.state.lock().faults.get_mut(id.0) {
+            armed.armed = false;
+        }
     }
 
     /// Disarms every fault.
     pub fn disarm(&self) {
-        self.faults.armed.lock().clear();
+        self.faults.state.lock().faults.iter_mut().for_each(|armed| armed.armed = false);
     }
 
     /// How many calls of each kind there were.
     pub fn calls(&self) -> BTreeMap<OpKind, u64> {
-        self.faults.calls.lock().clone()
+        self.faults.state.lock().calls.clone()
     }
 
     fn wrap(&self, file: Arc<dyn FsFile>, path: &Path) -> Arc<dyn FsFile> {
@@ -178,53 +244,53 @@ impl FaultFs {
 
 impl Fs for FaultFs {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
-        let file = self.faults.run(OpKind::Create, path, || self.inner.create_new(path))?;
+        let file = self.faults.run(OpKind::Create, &[path], || self.inner.create_new(path))?;
         Ok(self.wrap(file, path))
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        let file = self.faults.run(OpKind::Open, path, || self.inner.open(path, mode))?;
+        let file = self.faults.run(OpKind::Open, &[path], || self.inner.open(path, mode))?;
         Ok(self.wrap(file, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::Rename, to, || self.inner.rename(from, to))
+        self.faults.run(OpKind::Rename, &[from, to], || self.inner.rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::Remove, path, || self.inner.remove(path))
+        self.faults.run(OpKind::Remove, &[path], || self.inner.remove(path))
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::HardLink, to, || self.inner.hard_link(from, to))
+        self.faults.run(OpKind::HardLink, &[from, to], || self.inner.hard_link(from, to))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.faults.run(OpKind::List, dir, || self.inner.list(dir))
+        self.faults.run(OpKind::List, &[dir], || self.inner.list(dir))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.faults.run(OpKind::Metadata, path, || self.inner.metadata(path))
+        self.faults.run(OpKind::Metadata, &[path], || self.inner.metadata(path))
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::CreateDir, dir, || self.inner.create_dir(dir))
+        self.faults.run(OpKind::CreateDir, &[dir], || self.inner.create_dir(dir))
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::RemoveDir, dir, || self.inner.remove_dir(dir))
+        self.faults.run(OpKind::RemoveDir, &[dir], || self.inner.remove_dir(dir))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::SyncDir, dir, || self.inner.sync_dir(dir))
+        self.faults.run(OpKind::SyncDir, &[dir], || self.inner.sync_dir(dir))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        self.faults.run(OpKind::Lock, path, || self.inner.lock(path))
+        self.faults.run(OpKind::Lock, &[path], || self.inner.lock(path))
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.faults.run(OpKind::FreeSpace, dir, || self.inner.free_space(dir))
+        self.faults.run(OpKind::FreeSpace, &[dir], || self.inner.free_space(dir))
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -245,11 +311,11 @@ struct FaultFile {
 
 impl FsFile for FaultFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.faults.run(OpKind::Read, &self.path, || self.file.read_at(buffer, offset))
+        self.faults.run(OpKind::Read, &[&self.path], || self.file.read_at(buffer, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        match self.faults.meet(OpKind::Write, &self.path) {
+        match self.faults.meet(OpKind::Write, &[&self.path]) {
             None => self.file.write_at(bytes, offset),
             Some((FaultKind::Fail, error)) => Err(error.into()),
             Some((FaultKind::FailButDone, error)) => {
@@ -264,22 +330,22 @@ impl FsFile for FaultFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.faults.run(OpKind::SetLen, &self.path, || self.file.set_len(len))
+        self.faults.run(OpKind::SetLen, &[&self.path], || self.file.set_len(len))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.faults.run(OpKind::Allocate, &self.path, || self.file.allocate(len))
+        self.faults.run(OpKind::Allocate, &[&self.path], || self.file.allocate(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.faults.run(OpKind::Sync, &self.path, || self.file.sync_data())
+        self.faults.run(OpKind::Sync, &[&self.path], || self.file.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.faults.run(OpKind::Sync, &self.path, || self.file.sync_all())
+        self.faults.run(OpKind::Sync, &[&self.path], || self.file.sync_all())
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.faults.run(OpKind::Len, &self.path, || self.file.len())
+        self.faults.run(OpKind::Len, &[&self.path], || self.file.len())
     }
 }

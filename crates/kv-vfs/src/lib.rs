@@ -28,7 +28,7 @@ mod mmap;
 mod os;
 
 pub use clock::{ManualClock, StdClock};
-pub use fault::{Fault, FaultFs, FaultKind, OpKind};
+pub use fault::{Fault, FaultError, FaultFs, FaultId, FaultKind, OpKind};
 pub use fs::{
     Clock, DirEntry, FileKind, Fs, FsFile, FsFileExt, FsLock, Job, Metadata, Mode, Thread,
 };

@@ -3,6 +3,8 @@
 use crate::clock::StdClock;
 use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
 use crate::mmap::MappedFile;
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -20,18 +22,34 @@ impl StdFs {
     }
 
     fn open_file(&self, path: &Path, mode: Mode) -> io::Result<File> {
-        if self.metadata(path)?.kind != FileKind::File {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        OpenOptions::new()
-            .read(true)
-            .write(mode == Mode::ReadWrite)
-            .custom_flags(NO_FOLLOW)
-            .open(path)
+        open_regular(OpenOptions::new().read(true).write(mode == Mode::ReadWrite), path)
     }
 }
 
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
+const NO_WAIT: i32 = OFlags::NONBLOCK.bits() as i32;
+const DIRECTORY: i32 = OFlags::DIRECTORY.bits() as i32;
+
+/// Opens a regular file and nothing else: looks at what was opened, not at what the name meant
+/// before, and does not wait for the other end where that is a pipe.
+#[expect(clippy::disallowed_methods, reason = "the seam itself")]
+fn open_regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags(NO_FOLLOW | NO_WAIT).open(path).map_err(|error| {
+        // What open(2) answers for a link, a directory and a socket.
+        match Errno::from_io_error(&error) {
+            Some(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => not_regular(),
+            _ => error,
+        }
+    })?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(not_regular()),
+    }
+}
+
+pub(crate) fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
 
 fn kind(t: std::fs::FileType) -> FileKind {
     if t.is_file() {
@@ -43,6 +61,7 @@ fn kind(t: std::fs::FileType) -> FileKind {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the seam itself")]
 impl Fs for StdFs {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         let file = OpenOptions::new()
@@ -105,18 +124,13 @@ impl Fs for StdFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        OpenOptions::new().read(true).custom_flags(DIRECTORY).open(dir)?.sync_all()
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(NO_FOLLOW)
-            .open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = open_regular(&mut options, path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(StdLock { file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -157,14 +171,15 @@ impl FsFile for StdFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        use rustix::io::Errno;
-        match rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, len) {
-            Ok(()) => Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
-                Err(io::ErrorKind::Unsupported.into())
-            }
-            Err(error) => Err(error.into()),
+        if len == 0 {
+            return Ok(());
         }
+        // From the start of the file: a hole below the present length gets its space too.
+        let allocate = || rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, len);
+        rustix::io::retry_on_intr(allocate).map_err(|error| match error {
+            Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL => io::ErrorKind::Unsupported.into(),
+            error => error.into(),
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
