@@ -1,20 +1,32 @@
 //! A file system in memory that knows what a power cut would take.
 //!
-//! Each file has its contents as a reader sees them, the contents that are durable, and the
-//! operations between the two, in order; so has each directory its names. A sync of a file makes
-//! its contents durable, not its name; a sync of a directory its names, not their contents.
+//! Contents become durable by a sync of the file, names by a sync of the directory, and neither
+//! by the other. [`MemFs::crash`] gives the file system as it would be found after a power cut
+//! in which nothing survived that was not synced; [`MemFs::crash_with`] lets a chooser spare
+//! single operations. The copy shares its pages with the original, so that it costs little.
+
+mod crash;
+mod image;
+mod node;
 
 use crate::clock::StdClock;
 use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
 use crate::os;
-use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashSet};
+use image::Image;
+use node::{Dir, Inode, NameOp, Names, Node, Volume};
+use parking_lot::Mutex;
+use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+pub use crash::PendingOp;
 
 /// A file system in memory. A clone is the same file system.
+///
+/// Directories are not moved to other directories: `CrossesDevices`.
 ///
 /// ```
 /// use kv_vfs::{Fs, FsFileExt, MemFs};
@@ -34,178 +46,10 @@ pub struct MemFs {
 
 #[derive(Debug)]
 struct Shared {
-    tree: Mutex<Tree>,
-    space: Arc<Space>,
+    volume: Arc<Volume>,
     clock: Arc<dyn Clock>,
-    /// Whether it remembers what is not durable.
-    remembers: bool,
-}
-
-#[derive(Debug)]
-struct Space {
-    capacity: AtomicU64,
-    used: AtomicU64,
-}
-
-impl Space {
-    /// Takes the place of `more` bytes, or answers that there is none.
-    fn take(&self, more: u64) -> io::Result<()> {
-        let used = self.used.fetch_add(more, Ordering::Relaxed) + more;
-        if used > self.capacity.load(Ordering::Relaxed) && more > 0 {
-            self.give(more);
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        Ok(())
-    }
-
-    fn give(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
-#[derive(Debug, Default)]
-struct Tree {
-    dirs: BTreeMap<PathBuf, Names>,
-    locks: HashSet<PathBuf>,
-}
-
-/// The names in a directory.
-#[derive(Debug, Default)]
-struct Names {
-    now: BTreeMap<String, Node>,
-    durable: BTreeMap<String, Node>,
-    pending: Vec<NameOp>,
-}
-
-#[derive(Clone, Debug)]
-enum Node {
-    File(Arc<Inode>),
-    Dir,
-}
-
-/// A change of a directory that is not durable yet.
-#[derive(Clone, Debug)]
-enum NameOp {
-    Link(String, Node),
-    Unlink(String),
-    Rename(String, String, Node),
-}
-
-impl NameOp {
-    fn apply(&self, names: &mut BTreeMap<String, Node>) {
-        match self {
-            NameOp::Link(name, node) => {
-                names.insert(name.clone(), node.clone());
-            }
-            NameOp::Unlink(name) => {
-                names.remove(name);
-            }
-            NameOp::Rename(from, to, node) => {
-                names.remove(from);
-                names.insert(to.clone(), node.clone());
-            }
-        }
-    }
-}
-
-impl Names {
-    fn change(&mut self, op: NameOp, remembers: bool) {
-        op.apply(&mut self.now);
-        if remembers {
-            self.pending.push(op);
-        }
-    }
-
-    fn sync(&mut self) {
-        for op in self.pending.drain(..) {
-            op.apply(&mut self.durable);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Inode {
-    data: RwLock<Data>,
-    links: AtomicU64,
-    space: Arc<Space>,
-    remembers: bool,
-}
-
-#[derive(Debug, Default)]
-struct Data {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<DataOp>,
-}
-
-/// A change of a file's contents that is not durable yet.
-#[derive(Clone, Debug)]
-enum DataOp {
-    Write(u64, Vec<u8>),
-    SetLen(u64),
-}
-
-impl DataOp {
-    fn apply(&self, contents: &mut Vec<u8>) {
-        match self {
-            DataOp::Write(offset, bytes) => write(contents, *offset as usize, bytes),
-            DataOp::SetLen(len) => contents.resize(*len as usize, 0),
-        }
-    }
-}
-
-fn write(contents: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    if contents.len() < end {
-        contents.resize(end, 0);
-    }
-    if let Some(place) = contents.get_mut(offset..end) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-impl Inode {
-    fn new(space: &Arc<Space>, remembers: bool) -> Arc<Inode> {
-        Arc::new(Inode {
-            data: RwLock::default(),
-            links: AtomicU64::new(1),
-            space: Arc::clone(space),
-            remembers,
-        })
-    }
-
-    fn change(&self, data: &mut Data, op: DataOp) {
-        op.apply(&mut data.now);
-        if self.remembers {
-            data.pending.push(op);
-        }
-    }
-
-    fn grow_to(&self, data: &Data, end: u64) -> io::Result<()> {
-        self.space.take(end.saturating_sub(data.now.len() as u64))
-    }
-
-    /// Ends one name of the file; with the last one its space is free.
-    fn unlink(&self) {
-        if self.links.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.space.give(self.data.read().now.len() as u64);
-        }
-    }
-}
-
-/// An operation that a power cut may take, as [`MemFs::crash_with`] shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PendingOp {
-    /// Bytes written to a file: offset and length.
-    Write(PathBuf, u64, u64),
-    /// A file's length set.
-    SetLen(PathBuf, u64),
-    /// A name made.
-    Link(PathBuf),
-    /// A name removed.
-    Unlink(PathBuf),
-    /// A name changed, from and to.
-    Rename(PathBuf, PathBuf),
+    /// Locked by everything that looks at or changes names, for as long as it takes.
+    root: Mutex<Arc<Dir>>,
 }
 
 impl Default for MemFs {
@@ -217,312 +61,203 @@ impl Default for MemFs {
 impl MemFs {
     /// An empty file system with the real clock and no limit.
     pub fn new() -> MemFs {
-        MemFs::build(Arc::new(StdClock::new()), u64::MAX, true)
+        MemFs::build(Arc::new(StdClock::new()), Volume::new(u64::MAX, true))
     }
 
     /// An empty file system that does not remember what is durable: nothing is kept twice, and a
     /// crash takes everything.
     pub fn volatile() -> MemFs {
-        MemFs::build(Arc::new(StdClock::new()), u64::MAX, false)
+        MemFs::build(Arc::new(StdClock::new()), Volume::new(u64::MAX, false))
     }
 
     /// An empty file system with another clock.
     pub fn with_clock(clock: Arc<dyn Clock>) -> MemFs {
-        MemFs::build(clock, u64::MAX, true)
+        MemFs::build(clock, Volume::new(u64::MAX, true))
     }
 
-    /// An empty file system for that many bytes of contents.
+    /// An empty file system that is full when the lengths of its files sum up to `bytes`.
     pub fn with_capacity(bytes: u64) -> MemFs {
-        MemFs::build(Arc::new(StdClock::new()), bytes, true)
+        MemFs::build(Arc::new(StdClock::new()), Volume::new(bytes, true))
     }
 
-    fn build(clock: Arc<dyn Clock>, capacity: u64, remembers: bool) -> MemFs {
-        let space = Arc::new(Space { capacity: AtomicU64::new(capacity), used: AtomicU64::new(0) });
-        let mut tree = Tree::default();
-        for root in ["/", ""] {
-            tree.dirs.insert(PathBuf::from(root), Names::default());
-        }
-        MemFs { shared: Arc::new(Shared { tree: Mutex::new(tree), space, clock, remembers }) }
+    fn build(clock: Arc<dyn Clock>, volume: Volume) -> MemFs {
+        let root = Arc::new(Dir::new(&volume, Path::new("/"), Names::new()));
+        MemFs::assemble(clock, Arc::new(volume), root)
     }
 
-    /// Changes how many bytes of contents fit.
+    fn assemble(clock: Arc<dyn Clock>, volume: Arc<Volume>, root: Arc<Dir>) -> MemFs {
+        MemFs { shared: Arc::new(Shared { volume, clock, root: Mutex::new(root) }) }
+    }
+
+    /// Changes how many bytes of contents fit. What is there already stays.
     pub fn set_capacity(&self, bytes: u64) {
-        self.shared.space.capacity.store(bytes, Ordering::Relaxed);
+        self.shared.volume.set_capacity(bytes);
     }
 
     /// Bytes of contents held.
     pub fn used(&self) -> u64 {
-        self.shared.space.used.load(Ordering::Relaxed)
+        self.shared.volume.used()
     }
 
-    /// The file system as it is after a power cut that takes everything that was not synced. This
-    /// one goes on unchanged; no lock is held in the other.
-    pub fn crash(&self) -> MemFs {
-        self.crash_with(&mut |_| false)
+    /// Makes a file under a name that is free.
+    fn make_file(&self, path: &Path, dir: &Dir, name: OsString) -> Arc<Inode> {
+        let inode = Arc::new(Inode::new(&self.shared.volume, path, Image::default()));
+        inode.link();
+        let node = Node::File(Arc::clone(&inode));
+        dir.change(&self.shared.volume, NameOp::Link { name, node });
+        inode
     }
-
-    /// The file system after a power cut that takes the operations for which `survives` answers
-    /// false. It is asked for each operation of a file or directory in order.
-    pub fn crash_with(&self, survives: &mut dyn FnMut(&PendingOp) -> bool) -> MemFs {
-        let after = MemFs::build(Arc::clone(&self.shared.clock), u64::MAX, true);
-        after.set_capacity(self.shared.space.capacity.load(Ordering::Relaxed));
-        let tree = self.shared.tree.lock();
-        let mut to = after.shared.tree.lock();
-        let mut files: Vec<(*const Inode, Arc<Inode>)> = Vec::new();
-        for (dir, names) in &tree.dirs {
-            // A directory whose own name is gone is not reached.
-            if !to.dirs.contains_key(dir) {
-                continue;
-            }
-            let mut left = names.durable.clone();
-            for op in &names.pending {
-                if survives(&describe_name(dir, op)) {
-                    op.apply(&mut left);
-                }
-            }
-            let mut survivors = BTreeMap::new();
-            for (name, node) in left {
-                let path = dir.join(&name);
-                let node = match node {
-                    Node::Dir => {
-                        to.dirs.insert(path, Names::default());
-                        Node::Dir
-                    }
-                    Node::File(inode) => {
-                        let known = files.iter().find(|(old, _)| *old == Arc::as_ptr(&inode));
-                        let copy = match known {
-                            Some((_, copy)) => {
-                                copy.links.fetch_add(1, Ordering::Relaxed);
-                                Arc::clone(copy)
-                            }
-                            None => {
-                                let copy = survive(&inode, &path, &after, survives);
-                                files.push((Arc::as_ptr(&inode), Arc::clone(&copy)));
-                                copy
-                            }
-                        };
-                        Node::File(copy)
-                    }
-                };
-                survivors.insert(name, node);
-            }
-            if let Some(names) = to.dirs.get_mut(dir) {
-                names.durable = survivors.clone();
-                names.now = survivors;
-            }
-        }
-        drop(to);
-        after
-    }
-
-    /// Runs `change` on the directory that holds `path`, with the last name of it.
-    fn in_dir<T>(
-        &self,
-        path: &Path,
-        change: impl FnOnce(&mut Names, String, PathBuf) -> io::Result<T>,
-    ) -> io::Result<T> {
-        let path = clean(path);
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let name = name.to_string_lossy().into_owned();
-        let dir = path.parent().unwrap_or(Path::new(""));
-        let mut tree = self.shared.tree.lock();
-        let names = tree.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
-        change(names, name, path)
-    }
-
-    fn file_at(&self, path: &Path) -> io::Result<Arc<Inode>> {
-        self.in_dir(path, |names, name, _| match names.now.get(&name) {
-            Some(Node::File(inode)) => Ok(Arc::clone(inode)),
-            Some(Node::Dir) => Err(io::ErrorKind::InvalidInput.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        })
-    }
-}
-
-fn describe_name(dir: &Path, op: &NameOp) -> PendingOp {
-    match op {
-        NameOp::Link(name, _) => PendingOp::Link(dir.join(name)),
-        NameOp::Unlink(name) => PendingOp::Unlink(dir.join(name)),
-        NameOp::Rename(from, to, _) => PendingOp::Rename(dir.join(from), dir.join(to)),
-    }
-}
-
-/// What is left of a file.
-fn survive(
-    inode: &Inode,
-    path: &Path,
-    after: &MemFs,
-    survives: &mut dyn FnMut(&PendingOp) -> bool,
-) -> Arc<Inode> {
-    let data = inode.data.read();
-    let mut contents = data.durable.clone();
-    for op in &data.pending {
-        let shown = match op {
-            DataOp::Write(offset, bytes) => {
-                PendingOp::Write(path.to_owned(), *offset, bytes.len() as u64)
-            }
-            DataOp::SetLen(len) => PendingOp::SetLen(path.to_owned(), *len),
-        };
-        if survives(&shown) {
-            op.apply(&mut contents);
-        }
-    }
-    let copy = Inode::new(&after.shared.space, true);
-    after.shared.space.used.fetch_add(contents.len() as u64, Ordering::Relaxed);
-    let mut left = copy.data.write();
-    left.durable = contents.clone();
-    left.now = contents;
-    drop(left);
-    copy
-}
-
-/// The path without `.` and trailing slashes.
-fn clean(path: &Path) -> PathBuf {
-    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 impl Fs for MemFs {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
-        let Shared { space, remembers, .. } = &*self.shared;
-        self.in_dir(path, |names, name, _| {
-            if names.now.contains_key(&name) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            let inode = Inode::new(space, *remembers);
-            names.change(NameOp::Link(name, Node::File(Arc::clone(&inode))), *remembers);
-            Ok(Arc::new(MemFile { inode, writable: true }) as Arc<dyn FsFile>)
-        })
+        let root = self.shared.root.lock();
+        let (dir, name) = free_name(&root, path)?;
+        let inode = self.make_file(path, &dir, name);
+        Ok(Arc::new(MemFile::open(inode, Mode::ReadWrite)))
     }
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        let inode = self.file_at(path)?;
-        Ok(Arc::new(MemFile { inode, writable: mode == Mode::ReadWrite }))
+        let root = self.shared.root.lock();
+        match find(&root, path)? {
+            Node::File(inode) => Ok(Arc::new(MemFile::open(inode, mode))),
+            Node::Dir(_) => Err(os::not_regular()),
+        }
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let remembers = self.shared.remembers;
-        let inode = self.file_at(from)?;
-        let (from, to) = (clean(from), clean(to));
-        let same_dir = from.parent() == to.parent();
-        let new_name = to.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let new_name = new_name.to_string_lossy().into_owned();
-        let node = Node::File(inode);
-        let replaced = self.in_dir(&to, |names, name, _| Ok(names.now.get(&name).cloned()))?;
-        self.in_dir(&from, |names, name, _| {
-            let op = match same_dir {
-                true => NameOp::Rename(name, new_name.clone(), node.clone()),
-                false => NameOp::Unlink(name),
-            };
-            names.change(op, remembers);
-            Ok(())
-        })?;
-        if !same_dir {
-            self.in_dir(&to, |names, name, _| {
-                names.change(NameOp::Link(name, node.clone()), remembers);
-                Ok(())
-            })?;
+        let volume = &self.shared.volume;
+        let root = self.shared.root.lock();
+        let above = steps(from).starts_with(&steps(to)) && steps(from) != steps(to);
+        let (from_dir, from) = parent(&root, from)?;
+        let (to_dir, to) = parent(&root, to)?;
+        let node = from_dir.get(&from).ok_or(io::ErrorKind::NotFound)?;
+        let replaced = to_dir.get(&to);
+        let same_dir = Arc::ptr_eq(&from_dir, &to_dir);
+        if above {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
-        if let Some(Node::File(old)) = replaced {
-            old.unlink();
+        if !same_dir && matches!(node, Node::Dir(_)) {
+            // What a power cut in the middle of it leaves may not be a tree any more.
+            return Err(io::ErrorKind::CrossesDevices.into());
+        }
+        if replaced.as_ref().is_some_and(|replaced| replaced.is(&node)) {
+            // Two names of one file, or twice the same name: nothing happens, says POSIX.
+            return Ok(());
+        }
+        match (&node, replaced) {
+            (Node::File(_), Some(Node::Dir(_))) => return Err(io::ErrorKind::IsADirectory.into()),
+            (Node::Dir(_), Some(Node::File(_))) => return Err(io::ErrorKind::NotADirectory.into()),
+            (Node::Dir(_), Some(Node::Dir(old))) if !old.is_empty() => {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            (Node::File(_), Some(Node::File(old))) => old.unlink(),
+            (Node::Dir(_), Some(Node::Dir(_))) | (_, None) => {}
+        }
+        if same_dir {
+            to_dir.change(volume, NameOp::Rename { from, to, node });
+        } else {
+            to_dir.change(volume, NameOp::Link { name: to, node });
+            from_dir.change(volume, NameOp::Unlink { name: from });
         }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let remembers = self.shared.remembers;
-        let inode = self.file_at(path)?;
-        self.in_dir(path, |names, name, _| {
-            names.change(NameOp::Unlink(name), remembers);
-            Ok(())
-        })?;
-        inode.unlink();
+        let root = self.shared.root.lock();
+        let (dir, name) = parent(&root, path)?;
+        match dir.get(&name).ok_or(io::ErrorKind::NotFound)? {
+            Node::File(inode) => inode.unlink(),
+            Node::Dir(_) => return Err(io::ErrorKind::IsADirectory.into()),
+        }
+        dir.change(&self.shared.volume, NameOp::Unlink { name });
         Ok(())
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let remembers = self.shared.remembers;
-        let inode = self.file_at(from)?;
-        self.in_dir(to, |names, name, _| {
-            if names.now.contains_key(&name) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            inode.links.fetch_add(1, Ordering::Relaxed);
-            names.change(NameOp::Link(name, Node::File(Arc::clone(&inode))), remembers);
-            Ok(())
-        })
+        let root = self.shared.root.lock();
+        let node = find(&root, from)?;
+        let (dir, name) = free_name(&root, to)?;
+        match &node {
+            Node::File(inode) => inode.link(),
+            Node::Dir(_) => return Err(io::ErrorKind::PermissionDenied.into()),
+        }
+        dir.change(&self.shared.volume, NameOp::Link { name, node });
+        Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        let tree = self.shared.tree.lock();
-        let names = tree.dirs.get(&clean(dir)).ok_or(io::ErrorKind::NotFound)?;
-        let entry = |(name, node): (&String, &Node)| DirEntry {
-            name: name.clone(),
-            kind: if matches!(node, Node::Dir) { FileKind::Dir } else { FileKind::File },
-        };
-        Ok(names.now.iter().map(entry).collect())
+        let root = self.shared.root.lock();
+        let dir = find_dir(&root, dir)?;
+        let state = dir.state.lock();
+        let mut entries: Vec<DirEntry> = state
+            .current
+            .iter()
+            .map(|(name, node)| DirEntry {
+                name: name.to_string_lossy().into_owned(),
+                kind: kind(node),
+            })
+            .collect();
+        // Lossy names may sort differently from what they stand for.
+        entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        if self.shared.tree.lock().dirs.contains_key(&clean(path)) {
-            return Ok(Metadata { kind: FileKind::Dir, len: 0 });
-        }
-        let inode = self.file_at(path)?;
-        let len = inode.data.read().now.len() as u64;
-        Ok(Metadata { kind: FileKind::File, len })
+        let root = self.shared.root.lock();
+        let node = find(&root, path)?;
+        let len = match &node {
+            Node::File(inode) => inode.len(),
+            Node::Dir(_) => 0,
+        };
+        let kind = kind(&node);
+        Ok(Metadata { kind, len })
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let remembers = self.shared.remembers;
-        let path = self.in_dir(dir, |names, name, path| {
-            if names.now.contains_key(&name) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            names.change(NameOp::Link(name, Node::Dir), remembers);
-            Ok(path)
-        })?;
-        self.shared.tree.lock().dirs.insert(path, Names::default());
+        let volume = &self.shared.volume;
+        let root = self.shared.root.lock();
+        let (parent, name) = free_name(&root, dir)?;
+        let node = Node::Dir(Arc::new(Dir::new(volume, dir, Names::new())));
+        parent.change(volume, NameOp::Link { name, node });
         Ok(())
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let remembers = self.shared.remembers;
-        let path = clean(dir);
-        match self.shared.tree.lock().dirs.get(&path) {
-            None => return Err(io::ErrorKind::NotFound.into()),
-            Some(names) if !names.now.is_empty() => {
-                return Err(io::ErrorKind::DirectoryNotEmpty.into());
-            }
-            Some(_) => {}
+        let root = self.shared.root.lock();
+        let found = find_dir(&root, dir)?;
+        let (parent, name) = parent(&root, dir)?;
+        if !found.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
-        self.in_dir(dir, |names, name, _| {
-            names.change(NameOp::Unlink(name), remembers);
-            Ok(())
-        })?;
-        self.shared.tree.lock().dirs.remove(&path);
+        parent.change(&self.shared.volume, NameOp::Unlink { name });
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut tree = self.shared.tree.lock();
-        tree.dirs.get_mut(&clean(dir)).ok_or(io::ErrorKind::NotFound)?.sync();
+        let root = self.shared.root.lock();
+        find_dir(&root, dir)?.sync();
         Ok(())
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        match self.create_new(path) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-            _ => {}
-        }
-        let path = clean(path);
-        if !self.shared.tree.lock().locks.insert(path.clone()) {
+        let root = self.shared.root.lock();
+        let (dir, name) = parent(&root, path)?;
+        let inode = match dir.get(&name) {
+            Some(Node::File(inode)) => inode,
+            Some(Node::Dir(_)) => return Err(os::not_regular()),
+            None => self.make_file(path, &dir, name),
+        };
+        if inode.locked.swap(true, Ordering::Acquire) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(MemLock { shared: Arc::clone(&self.shared), path }))
+        Ok(Box::new(MemLock(inode)))
     }
 
-    fn free_space(&self, _dir: &Path) -> io::Result<u64> {
-        let Space { capacity, used } = &*self.shared.space;
-        Ok(capacity.load(Ordering::Relaxed).saturating_sub(used.load(Ordering::Relaxed)))
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        let root = self.shared.root.lock();
+        find(&root, dir)?;
+        Ok(self.shared.volume.free())
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -534,81 +269,114 @@ impl Fs for MemFs {
     }
 }
 
-#[derive(Debug)]
-struct MemLock {
-    shared: Arc<Shared>,
-    path: PathBuf,
+/// The names on the way from the root. There are no links, so that `..` needs no look-up.
+fn steps(path: &Path) -> Vec<&OsStr> {
+    let mut steps = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => steps.push(name),
+            Component::ParentDir => {
+                steps.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    steps
 }
 
-impl FsLock for MemLock {}
+fn walk(root: &Arc<Dir>, steps: &[&OsStr]) -> io::Result<Node> {
+    let mut node = Node::Dir(Arc::clone(root));
+    for name in steps {
+        node = match node {
+            Node::Dir(dir) => dir.get(name).ok_or(io::ErrorKind::NotFound)?,
+            Node::File(_) => return Err(io::ErrorKind::NotADirectory.into()),
+        };
+    }
+    Ok(node)
+}
 
-impl Drop for MemLock {
-    fn drop(&mut self) {
-        self.shared.tree.lock().locks.remove(&self.path);
+fn find(root: &Arc<Dir>, path: &Path) -> io::Result<Node> {
+    if path.as_os_str().is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    walk(root, &steps(path))
+}
+
+fn find_dir(root: &Arc<Dir>, path: &Path) -> io::Result<Arc<Dir>> {
+    match find(root, path)? {
+        Node::Dir(dir) => Ok(dir),
+        Node::File(_) => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// The directory in which `path` is a name, and the name.
+fn parent(root: &Arc<Dir>, path: &Path) -> io::Result<(Arc<Dir>, OsString)> {
+    let steps = steps(path);
+    let Some((name, above)) = steps.split_last() else {
+        // The root has no name.
+        return Err(io::ErrorKind::ResourceBusy.into());
+    };
+    match walk(root, above)? {
+        Node::Dir(dir) => Ok((dir, name.to_os_string())),
+        Node::File(_) => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
+/// The same, for a name that must be free.
+fn free_name(root: &Arc<Dir>, path: &Path) -> io::Result<(Arc<Dir>, OsString)> {
+    let (dir, name) = parent(root, path)?;
+    match dir.get(&name) {
+        Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        None => Ok((dir, name)),
+    }
+}
+
+fn kind(node: &Node) -> FileKind {
+    match node {
+        Node::File(_) => FileKind::File,
+        Node::Dir(_) => FileKind::Dir,
     }
 }
 
 #[derive(Debug)]
 struct MemFile {
     inode: Arc<Inode>,
-    writable: bool,
+    mode: Mode,
 }
 
 impl MemFile {
-    fn check_writable(&self) -> io::Result<()> {
-        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    fn open(inode: Arc<Inode>, mode: Mode) -> MemFile {
+        inode.opened();
+        MemFile { inode, mode }
+    }
+
+    fn writable(&self) -> io::Result<&Inode> {
+        match self.mode {
+            Mode::ReadWrite => Ok(&self.inode),
+            Mode::Read => Err(Errno::BADF.into()),
+        }
     }
 }
 
 impl FsFile for MemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let data = self.inode.data.read();
-        let rest = usize::try_from(offset).ok().and_then(|at| data.now.get(at..));
-        let rest = rest.unwrap_or_default();
-        let len = rest.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..len), rest.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        Ok(len)
+        Ok(self.inode.read(buffer, offset))
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.check_writable()?;
-        let mut data = self.inode.data.write();
-        self.inode.grow_to(&data, offset + bytes.len() as u64)?;
-        if self.inode.remembers {
-            self.inode.change(&mut data, DataOp::Write(offset, bytes.to_vec()));
-        } else {
-            write(&mut data.now, offset as usize, bytes);
-        }
-        Ok(bytes.len())
+        self.writable()?.write(bytes, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check_writable()?;
-        let mut data = self.inode.data.write();
-        self.inode.grow_to(&data, len)?;
-        self.inode.space.give((data.now.len() as u64).saturating_sub(len));
-        self.inode.change(&mut data, DataOp::SetLen(len));
-        Ok(())
+        self.writable()?.set_len(len)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.check_writable()?;
-        let mut data = self.inode.data.write();
-        if len > data.now.len() as u64 {
-            self.inode.grow_to(&data, len)?;
-            self.inode.change(&mut data, DataOp::SetLen(len));
-        }
-        Ok(())
+        self.writable()?.allocate(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut data = self.inode.data.write();
-        let Data { durable, pending, .. } = &mut *data;
-        for op in pending.drain(..) {
-            op.apply(durable);
-        }
+        self.inode.sync();
         Ok(())
     }
 
@@ -617,6 +385,23 @@ impl FsFile for MemFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inode.data.read().now.len() as u64)
+        Ok(self.inode.len())
+    }
+}
+
+impl Drop for MemFile {
+    fn drop(&mut self) {
+        self.inode.closed();
+    }
+}
+
+#[derive(Debug)]
+struct MemLock(Arc<Inode>);
+
+impl FsLock for MemLock {}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        self.0.locked.store(false, Ordering::Release);
     }
 }
