@@ -4,11 +4,11 @@
 //! until the arena is dropped. Allocating is lock-free: one `fetch_add`. The arena never hands
 //! out more than its capacity. It knows nothing about what lies in it.
 
-use crate::sync::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicU64 as Word;
 
 /// From this size on memory is mapped and asked to lie in huge pages: a search touches a dozen
 /// places all over it, and each would need its own entry in the processor's page table cache.
@@ -79,21 +79,21 @@ pub(crate) struct Words(Zeroed);
 
 impl Words {
     pub(crate) fn new(count: usize) -> Words {
-        Words(Zeroed::new(count.max(1) * size_of::<AtomicU64>()))
+        Words(Zeroed::new(count.max(1) * size_of::<Word>()))
     }
 }
 
 impl Deref for Words {
-    type Target = [AtomicU64];
+    type Target = [Word];
 
     #[inline]
-    fn deref(&self) -> &[AtomicU64] {
+    fn deref(&self) -> &[Word] {
         // SAFETY: the memory is aligned, `len` bytes long, initialised (zeroed), lives as long as
         // `self`, and is reached in no other way than through these atomics.
         unsafe {
             std::slice::from_raw_parts(
-                self.0.base.as_ptr().cast::<AtomicU64>(),
-                self.0.len / size_of::<AtomicU64>(),
+                self.0.base.as_ptr().cast::<Word>(),
+                self.0.len / size_of::<Word>(),
             )
         }
     }
@@ -110,7 +110,7 @@ pub(crate) struct Arena {
     used: Used,
     /// loom's atomics are no plain words, so its models keep them beside the memory.
     #[cfg(all(loom, test))]
-    links: Vec<AtomicU32>,
+    modelled: (Vec<AtomicU32>, Vec<AtomicU64>),
 }
 
 impl Arena {
@@ -122,7 +122,10 @@ impl Arena {
             capacity,
             used: Used(AtomicUsize::new(0)),
             #[cfg(all(loom, test))]
-            links: (0..capacity / 4).map(|_| AtomicU32::new(0)).collect(),
+            modelled: (
+                (0..capacity / 4).map(|_| AtomicU32::new(0)).collect(),
+                (0..capacity / 8).map(|_| AtomicU64::new(0)).collect(),
+            ),
         }
     }
 
@@ -133,7 +136,7 @@ impl Arena {
         debug_assert!(len.is_multiple_of(UNIT));
         // Asked first, so that an entry that is too long leaves the room to shorter ones, and so
         // that failed calls never add up.
-        if len > self.remaining() {
+        if len > self.capacity - self.used() {
             return None;
         }
         // Relaxed: the offset alone makes the bytes the caller's own; links publish what they hold.
@@ -145,11 +148,6 @@ impl Arena {
     pub(crate) fn used(&self) -> usize {
         // Threads that meet at the end may each have added a length that did not fit.
         self.used.0.load(Ordering::Relaxed).min(self.capacity)
-    }
-
-    /// How many bytes are left.
-    pub(crate) fn remaining(&self) -> usize {
-        self.capacity - self.used()
     }
 
     /// The address of an offset.
@@ -164,29 +162,45 @@ impl Arena {
         unsafe { self.memory.base.as_ptr().add(offset) }
     }
 
-    /// The link that lies at an offset.
+    /// The four atomic bytes at an offset.
     ///
     /// # Safety
     ///
-    /// `offset` is a multiple of 4 within an allocation, and those 4 bytes are reached only
-    /// through this function.
+    /// `offset` is a multiple of 4 within an allocation, and those bytes are reached only through
+    /// this function.
     #[cfg(not(all(loom, test)))]
     #[inline]
-    pub(crate) unsafe fn link(&self, offset: usize) -> &AtomicU32 {
+    pub(crate) unsafe fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         debug_assert!(offset.is_multiple_of(4));
         // SAFETY: aligned and in bounds by the caller; initialised because the memory is zeroed;
         // all accesses are atomic; the memory outlives the borrow of `self`.
         unsafe { AtomicU32::from_ptr(self.at(offset).cast()) }
     }
 
-    /// As above, in a model.
+    /// The eight atomic bytes at an offset.
     ///
     /// # Safety
     ///
-    /// None; it has the signature of the other.
+    /// `offset` is a multiple of 8 within an allocation, and those bytes are reached only through
+    /// this function.
+    #[cfg(not(all(loom, test)))]
+    #[inline]
+    pub(crate) unsafe fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        debug_assert!(offset.is_multiple_of(8));
+        // SAFETY: as in `atomic_u32`.
+        unsafe { AtomicU64::from_ptr(self.at(offset).cast()) }
+    }
+
+    /// As above, in a model: no way is unsafe.
     #[cfg(all(loom, test))]
-    pub(crate) unsafe fn link(&self, offset: usize) -> &AtomicU32 {
-        &self.links[offset / 4]
+    pub(crate) unsafe fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
+        &self.modelled.0[offset / 4]
+    }
+
+    /// As above, in a model: no way is unsafe.
+    #[cfg(all(loom, test))]
+    pub(crate) unsafe fn atomic_u64(&self, offset: usize) -> &AtomicU64 {
+        &self.modelled.1[offset / 8]
     }
 
     /// Asks the processor to load the line at an offset; nothing where it knows no such request.

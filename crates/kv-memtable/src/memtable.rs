@@ -37,7 +37,8 @@ pub struct Memtable {
 
 impl Memtable {
     /// An empty memtable with room for entries whose [`Memtable::entry_bound`]s add up to
-    /// `capacity` (at most 32 GiB). Memory is reserved now and used when entries come.
+    /// `capacity`; its arena is an eighth larger, and at most 32 GiB. Memory is reserved now and
+    /// used when entries come.
     pub fn new(capacity: usize) -> Memtable {
         Memtable::with_prefix(capacity, b"")
     }
@@ -125,11 +126,6 @@ impl Memtable {
     /// The bytes in use: entries, range tombstones and the filter.
     pub fn memory(&self) -> usize {
         self.list.nodes().used() + self.filter.memory() + self.tombstones.memory()
-    }
-
-    /// How many bytes of the capacity are left.
-    pub fn remaining(&self) -> usize {
-        self.list.nodes().remaining()
     }
 
     /// How many entries, range tombstones not counted.

@@ -1,29 +1,39 @@
 //! Nodes of the list as they lie in the arena, and the links between them.
 //!
 //! ```text
-//!        | next[h-1] .. next[2] next[1] | head | trailer | key_len, height | value_len | prev | next[0] | key | value |
-//! offset  -4 * (h - 1)               -4   0      8         16                20          24     28        32
+//! offset  what
+//!  -16 l  of each level l from 1 to height - 1: head of the next node u64 | next node u32 | unused u32
+//!      0  head u64
+//!      8  trailer u64
+//!     16  length of the key u24 | height u8
+//!     20  length of the value u32
+//!     24  previous node u32
+//!     28  next node at level 0 u32
+//!     32  key | value
 //! ```
 //!
-//! The tower grows down from the node, so that the key is at a fixed place and what one step of
-//! a search reads (head and a low link) is mostly one cache line.
+//! The tower grows down from the node, so that all places are fixed, and a search that goes down
+//! a tower or on to the key goes to the same cache line or a neighbouring one.
 //!
 //! INVARIANTS, which the safe functions here rest on:
 //! * A [`NodeId`] is made only by [`Nodes::allocate`] and read only from links of the same
 //!   `Nodes`; whoever holds one uses it with no other.
 //! * All of a node but its links is written before its first link is, and never again. A link is
 //!   stored with Release and loaded with Acquire, so whoever has an id sees the node's bytes.
-//! * `next(node, level)` is asked only for levels below the node's height: a node is found at a
-//!   level only if it was linked there.
+//! * Links of a node are asked for only at levels below its height: a node is found at a level
+//!   only if it was linked there.
 //! * Nodes are never freed before the whole arena.
 
 use crate::arena::{Arena, UNIT};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use kv_core::Trailer;
 use std::num::NonZeroU32;
 
-/// The tallest tower: 4^12 entries before searches grow longer than logarithmic.
-pub(crate) const MAX_HEIGHT: usize = if cfg!(all(loom, test)) { 2 } else { 12 };
+/// The tallest tower: with 2^20 entries and more, searches grow longer than logarithmic.
+pub(crate) const MAX_HEIGHT: usize = if cfg!(all(loom, test)) { 2 } else { 20 };
+
+/// The height that an entry's bound allows for; an eighth of the towers is taller.
+const USUAL_HEIGHT: usize = if cfg!(all(loom, test)) { 2 } else { 3 };
 
 /// What is written once, at the node's own offset.
 #[repr(C)]
@@ -38,15 +48,16 @@ struct Fixed {
 const PREV_AT: usize = size_of::<Fixed>();
 const NEXT_AT: usize = PREV_AT + 4;
 const KEY_AT: usize = NEXT_AT + 4;
-const LINK_LEN: usize = 4;
+const LEVEL_LEN: usize = 16;
 const KEY_LEN_BITS: u32 = 24;
 const KEY_LEN_MASK: u32 = (1 << KEY_LEN_BITS) - 1;
 
-const _: () = assert!(KEY_AT == 32 && KEY_AT.is_multiple_of(UNIT) && align_of::<Fixed>() <= UNIT);
+const _: () = assert!(KEY_AT == 32 && align_of::<Fixed>() <= UNIT);
+const _: () = assert!(KEY_AT.is_multiple_of(UNIT) && LEVEL_LEN.is_multiple_of(UNIT));
 
-/// The bytes of the links below a node, rounded so that the node is aligned.
+/// The bytes below a node.
 const fn tower_len(height: usize) -> usize {
-    ((height - 1) * LINK_LEN).next_multiple_of(UNIT)
+    (height - 1) * LEVEL_LEN
 }
 
 /// The arena bytes of a node, `None` where they cannot be counted.
@@ -56,9 +67,9 @@ const fn node_len(height: usize, key_len: usize, value_len: usize) -> Option<usi
     bytes.checked_next_multiple_of(UNIT)
 }
 
-/// The most arena bytes that a node takes, whatever its height.
+/// The most bytes of the capacity that a node takes.
 pub(crate) const fn node_bound(key_len: usize, value_len: usize) -> usize {
-    match node_len(MAX_HEIGHT, key_len, value_len) {
+    match node_len(USUAL_HEIGHT, key_len, value_len) {
         Some(len) => len,
         None => usize::MAX,
     }
@@ -112,36 +123,80 @@ impl Link<'_> {
     }
 }
 
+/// A bound from above on the head of the node that a link above level 0 points to.
+///
+/// Nodes only come in between, so that head only ever falls. The bound follows it: it is lowered
+/// after the link was changed, and read before the link is read. So the node read then has a
+/// head that is at most the bound, and mostly it is the bound.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadBound<'a>(&'a AtomicU64);
+
+impl HeadBound<'_> {
+    /// The bound. A link that is loaded later points to a node whose head is at most that, or to
+    /// none.
+    #[inline]
+    pub(crate) fn load(self) -> u64 {
+        // Kept inverted, so that zeroed memory bounds nothing.
+        !self.0.load(Ordering::Acquire)
+    }
+
+    /// Sets a bound that nobody else can reach yet.
+    #[inline]
+    pub(crate) fn init(self, head: u64) {
+        self.0.store(!head, Ordering::Relaxed);
+    }
+
+    /// Lowers the bound to the head of a node that the link has been pointed to.
+    #[inline]
+    pub(crate) fn lower(self, head: u64) {
+        self.0.fetch_max(!head, Ordering::Release);
+    }
+}
+
 /// All nodes of one list: those in the arena, and the root, which is before all and no entry.
 pub(crate) struct Nodes {
     arena: Arena,
     root: NodeId,
     /// The last node of each level, or the root.
     tails: [AtomicU32; MAX_HEIGHT],
+    /// Bytes that towers may still take over the usual height.
+    spare: AtomicUsize,
 }
 
 impl Nodes {
-    /// Room for `capacity` bytes of nodes.
+    /// Room for nodes whose bounds add up to `capacity` bytes.
     pub(crate) fn new(capacity: usize) -> Nodes {
         const ROOT_AT: usize = tower_len(MAX_HEIGHT);
         const ROOT: NodeId = match NonZeroU32::new((ROOT_AT / UNIT) as u32) {
             Some(unit) => NodeId(unit),
             None => panic!("the root's tower lies before it"),
         };
-        let arena = Arena::new(capacity.saturating_add(ROOT_AT + KEY_AT));
+        // Twice what the towers over the smallest nodes are expected to take.
+        let spare = capacity / 8;
         let nodes = Nodes {
-            arena,
+            arena: Arena::new(capacity.saturating_add(spare + ROOT_AT + KEY_AT)),
             root: ROOT,
             tails: std::array::from_fn(|_| AtomicU32::new(raw(Some(ROOT)))),
+            spare: AtomicUsize::new(spare),
         };
-        let allocated = nodes.place(
-            MAX_HEIGHT,
-            Fixed { head: 0, trailer: 0, key_len: 0, value_len: 0 },
-            &[],
-            &[],
-        );
+        let fixed = Fixed { head: 0, trailer: 0, key_len: 0, value_len: 0 };
+        let allocated = nodes.place(MAX_HEIGHT, fixed, &[], &[]);
         assert_eq!(allocated, Some(ROOT), "the arena begins with the root");
         nodes
+    }
+
+    /// The height a tower gets that asks for `height`. Tall ones draw on what is set aside for
+    /// them, and never on the room of entries: an entry's bound is then close to its size.
+    #[inline]
+    pub(crate) fn grant(&self, height: usize) -> usize {
+        if height <= USUAL_HEIGHT {
+            return height;
+        }
+        let extra = tower_len(height) - tower_len(USUAL_HEIGHT);
+        let granted = self
+            .spare
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(extra));
+        if granted.is_ok() { height } else { USUAL_HEIGHT }
     }
 
     /// Writes a node that no link points to yet. `None` where the arena has no room for it, and
@@ -163,8 +218,8 @@ impl Nodes {
     #[inline]
     fn place(&self, height: usize, mut fixed: Fixed, key: &[u8], value: &[u8]) -> Option<NodeId> {
         assert!((1..=MAX_HEIGHT).contains(&height));
-        let at =
-            self.arena.allocate(node_len(height, key.len(), value.len())?)? + tower_len(height);
+        let len = node_len(height, key.len(), value.len())?;
+        let at = self.arena.allocate(len)? + tower_len(height);
         fixed.key_len |= (height as u32) << KEY_LEN_BITS;
         // SAFETY: the allocation is ours alone, and `node_len` counted these places in it; `at`
         // is a multiple of `UNIT`, which aligns `Fixed`.
@@ -219,22 +274,38 @@ impl Nodes {
         self.root
     }
 
+    #[inline]
+    fn has_level(&self, node: NodeId, level: usize) -> bool {
+        level < (self.fixed(node).key_len >> KEY_LEN_BITS) as usize
+    }
+
     /// The link from a node to the one behind it at `level`.
     #[inline]
     pub(crate) fn next(&self, node: NodeId, level: usize) -> Link<'_> {
-        debug_assert!(level < (self.fixed(node).key_len >> KEY_LEN_BITS) as usize);
-        let at =
-            if level == 0 { node.offset() + NEXT_AT } else { node.offset() - level * LINK_LEN };
+        debug_assert!(self.has_level(node, level));
+        let at = if level == 0 {
+            NEXT_AT + node.offset()
+        } else {
+            node.offset() - level * LEVEL_LEN + 8
+        };
         // SAFETY: the level is below the node's height, so this is a link of the node's
-        // allocation; links are reached only here and in `prev`, at other places.
-        Link(unsafe { self.arena.link(at) })
+        // allocation; these places are reached only here.
+        Link(unsafe { self.arena.atomic_u32(at) })
+    }
+
+    /// The bound on the head that [`Nodes::next`] leads to, at a level above 0.
+    #[inline]
+    pub(crate) fn next_head(&self, node: NodeId, level: usize) -> HeadBound<'_> {
+        debug_assert!(level > 0 && self.has_level(node, level));
+        // SAFETY: as in `next`.
+        HeadBound(unsafe { self.arena.atomic_u64(node.offset() - level * LEVEL_LEN) })
     }
 
     /// The link from a node to one before it: a place to look for its neighbour from.
     #[inline]
     pub(crate) fn prev(&self, node: NodeId) -> Link<'_> {
-        // SAFETY: every node has this link.
-        Link(unsafe { self.arena.link(node.offset() + PREV_AT) })
+        // SAFETY: every node has this link, and it is reached only here.
+        Link(unsafe { self.arena.atomic_u32(node.offset() + PREV_AT) })
     }
 
     /// The link to the last node of a level: a place to look for the end from.
@@ -252,10 +323,5 @@ impl Nodes {
     /// The arena bytes in use.
     pub(crate) fn used(&self) -> usize {
         self.arena.used()
-    }
-
-    /// The arena bytes that are left.
-    pub(crate) fn remaining(&self) -> usize {
-        self.arena.remaining()
     }
 }

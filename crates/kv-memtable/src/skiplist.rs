@@ -11,7 +11,11 @@
 //!    of another moves that one's back link to it, unless it points even further.
 //! 4. The tail of a level is to the end of that level what a back link is to a node.
 //!
-//! So both ends of every step back are found by walking forward from a hint, which is short.
+//! So the neighbour before is found by walking forward from a hint, and the walk is short.
+//!
+//! A search waits for memory and for little else. Above level 0 a link comes with the head of
+//! the node that it leads to, so that only nodes before the target are touched; as the others
+//! cost nothing, levels that halve the nodes, rather than quarter them, touch the fewest.
 
 use crate::node::{Link, MAX_HEIGHT, NodeId, Nodes};
 use crate::sync::{AtomicUsize, Ordering};
@@ -26,7 +30,6 @@ pub(crate) struct Target<'a> {
 }
 
 /// Two neighbours at one level, between which a target belongs.
-#[derive(Clone, Copy)]
 struct Gap {
     before: NodeId,
     behind: Option<NodeId>,
@@ -87,13 +90,13 @@ impl Skiplist {
     #[inline]
     pub(crate) fn insert(&self, key: &[u8], trailer: Trailer, value: &[u8], random: u32) -> bool {
         let target = self.target(key, trailer);
-        let height = tower_height(random);
+        let height = self.nodes.grant(tower_height(random));
         let Some(node) = self.nodes.allocate(height, target.head, key, trailer, value) else {
             return false;
         };
-        let gaps = self.gaps(&target, height);
-        for (level, gap) in gaps.iter().enumerate().take(height) {
-            self.link(node, level, *gap, &target);
+        let before = self.all_before(&target, height);
+        for (level, before) in before.into_iter().enumerate().take(height) {
+            self.link(node, level, before, &target);
         }
         if height > self.height.load(Ordering::Relaxed) {
             self.height.fetch_max(height, Ordering::Relaxed);
@@ -101,29 +104,36 @@ impl Skiplist {
         true
     }
 
-    /// Where the target belongs at the `height` lowest levels.
+    /// A node shortly before the target at each of the `height` lowest levels.
     #[inline]
-    fn gaps(&self, target: &Target<'_>, height: usize) -> [Gap; MAX_HEIGHT] {
-        let mut gaps = [Gap { before: self.nodes.root(), behind: None }; MAX_HEIGHT];
-        if !self.gaps_at_end(target, &mut gaps[..height]) {
-            self.search(target, |level, gap| gaps[level] = gap);
+    fn all_before(&self, target: &Target<'_>, height: usize) -> [NodeId; MAX_HEIGHT] {
+        let mut all = [self.nodes.root(); MAX_HEIGHT];
+        if self.tails_before(target, &mut all[..height]) {
+            return all;
         }
-        gaps
+        self.search(target, |level, before| {
+            all[level] = before;
+            // Linking compares with the node behind.
+            if level < height
+                && let Some(behind) = self.nodes.next(before, level).load()
+            {
+                self.nodes.prefetch(behind);
+            }
+        });
+        all
     }
 
-    /// Finds the gaps of a target that belongs behind all entries: keys that come in order need
-    /// no search. `false` where it does not belong there.
+    /// Takes the last node of each level, for a target that belongs behind them: keys that come
+    /// in order need no search. `false` where it does not belong there.
     #[inline]
-    fn gaps_at_end(&self, target: &Target<'_>, gaps: &mut [Gap]) -> bool {
-        for (level, gap) in gaps.iter_mut().enumerate() {
-            match self.nodes.tail(level).load() {
-                Some(tail) if tail == self.nodes.root() || self.is_before(tail, target) => {
-                    *gap = self.walk(tail, level, target);
-                }
-                _ => return false,
-            }
-        }
-        true
+    fn tails_before(&self, target: &Target<'_>, before: &mut [NodeId]) -> bool {
+        before.iter_mut().enumerate().all(|(level, before)| {
+            let tail = self.nodes.tail(level).load();
+            tail.is_some_and(|tail| {
+                *before = tail;
+                tail == self.nodes.root() || self.is_before(tail, target)
+            })
+        })
     }
 
     /// Walks forward at one level from a node before the target.
@@ -139,52 +149,63 @@ impl Skiplist {
         }
     }
 
-    /// Goes down from the top level; tells the gap of each level and answers the lowest.
+    /// Goes down from the top level, telling at each a node shortly before the target, and
+    /// answers that of level 0. It is the very neighbour at most levels, and none is skipped at
+    /// level 0 that [`Skiplist::walk`] from there would not meet.
     #[inline]
-    fn search(&self, target: &Target<'_>, mut visit: impl FnMut(usize, Gap)) -> Gap {
-        let mut gap = Gap { before: self.nodes.root(), behind: None };
-        for level in (0..self.height.load(Ordering::Relaxed)).rev() {
+    fn search(&self, target: &Target<'_>, mut tell: impl FnMut(usize, NodeId)) -> NodeId {
+        let mut before = self.nodes.root();
+        // The last node that turned out to be behind the target, though its head is the same.
+        let mut behind = None;
+        for level in (1..self.height.load(Ordering::Relaxed)).rev() {
             loop {
-                let next = self.nodes.next(gap.before, level).load();
-                // Already found to be behind the target, at the level above.
-                if next == gap.behind {
+                // The bound first, see there.
+                let head = self.nodes.next_head(before, level).load();
+                if head > target.head {
                     break;
                 }
-                let Some(node) = next else { break };
-                if level > 0
-                    && let Some(below) = self.nodes.next(gap.before, level - 1).load()
-                {
-                    self.nodes.prefetch(below);
-                }
-                if !self.is_before(node, target) {
-                    gap.behind = next;
+                let next = self.nodes.next(before, level).load();
+                let Some(node) = next.filter(|_| next != behind) else { break };
+                if head == target.head && !self.is_before(node, target) {
+                    behind = next;
                     break;
                 }
-                gap.before = node;
+                before = node;
             }
-            visit(level, gap);
+            tell(level, before);
         }
-        gap
+        tell(0, before);
+        before
     }
 
-    /// Links a node at one level, at the gap or, where others got in there, behind them.
+    /// The gap of the target at level 0.
     #[inline]
-    fn link(&self, node: NodeId, level: usize, mut gap: Gap, target: &Target<'_>) {
-        loop {
+    fn find(&self, target: &Target<'_>) -> Gap {
+        self.walk(self.search(target, |_, _| ()), 0, target)
+    }
+
+    /// Links a node at one level, into the gap that lies at or behind `before`.
+    #[inline]
+    fn link(&self, node: NodeId, level: usize, mut before: NodeId, target: &Target<'_>) {
+        let Gap { before, behind } = loop {
+            let gap = self.walk(before, level, target);
             self.nodes.next(node, level).init(gap.behind);
             if level == 0 {
                 self.nodes.prev(node).init(Some(gap.before));
+            } else if let Some(behind) = gap.behind {
+                self.nodes.next_head(node, level).init(self.nodes.head(behind));
             }
             if self.nodes.next(gap.before, level).replace(gap.behind, node).is_ok() {
-                break;
+                break gap;
             }
-            gap = self.walk(gap.before, level, target);
+            before = gap.before;
+        };
+        if level > 0 {
+            self.nodes.next_head(before, level).lower(target.head);
         }
-        match gap.behind {
-            None => self.advance(self.nodes.tail(level), gap.before, node),
-            Some(behind) if level == 0 => {
-                self.advance(self.nodes.prev(behind), gap.before, node);
-            }
+        match behind {
+            None => self.advance(self.nodes.tail(level), before, node),
+            Some(behind) if level == 0 => self.advance(self.nodes.prev(behind), before, node),
             Some(_) => {}
         }
     }
@@ -210,12 +231,12 @@ impl Skiplist {
     /// The first entry at or behind the target.
     #[inline]
     pub(crate) fn seek(&self, target: &Target<'_>) -> Option<NodeId> {
-        self.search(target, |_, _| ()).behind
+        self.find(target).behind
     }
 
     /// The last entry before the target.
     pub(crate) fn seek_before(&self, target: &Target<'_>) -> Option<NodeId> {
-        self.entry(self.search(target, |_, _| ()).before)
+        self.entry(self.find(target).before)
     }
 
     pub(crate) fn first(&self) -> Option<NodeId> {
@@ -266,8 +287,8 @@ fn first_word(bytes: &[u8]) -> u64 {
         .fold(0, |word, (&b, shift)| word | u64::from(b) << shift)
 }
 
-/// Each level has a quarter of the nodes of the one below.
+/// Each level has half of the nodes of the one below.
 #[inline]
 fn tower_height(random: u32) -> usize {
-    (1 + random.trailing_zeros() as usize / 2).min(MAX_HEIGHT)
+    (1 + random.trailing_zeros() as usize).min(MAX_HEIGHT)
 }
