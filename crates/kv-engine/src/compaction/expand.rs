@@ -97,9 +97,7 @@ impl Below<'_> {
 }
 
 /// The keys that some tables span; `None` where there is no table.
-pub(crate) fn span_of<'a>(
-    files: impl IntoIterator<Item = &'a Arc<FileMeta>>,
-) -> Option<KeySpan> {
+pub(crate) fn span_of<'a>(files: impl IntoIterator<Item = &'a Arc<FileMeta>>) -> Option<KeySpan> {
     files.into_iter().fold(None, |span: Option<KeySpan>, file| match span {
         None => Some(file.span()),
         Some(mut span) => {

@@ -15,37 +15,33 @@ use std::sync::Arc;
 const TOMBSTONE_SHARE: f64 = 0.25;
 /// The same of entries that have expired.
 const EXPIRED_SHARE: f64 = 0.3;
-/// A table is worth merging down when its tombstones hide this part of its own size below it.
-const SHADOW_PART: u64 = 4;
+/// The same where all entries expire: then waiting for the last one frees the table for nothing.
+const ALL_EXPIRE_SHARE: f64 = 0.6;
 
-/// A table that goes as it is: every entry has expired for every reader, or a newer table says
-/// that all of it is deleted, and nothing lies below that it hides.
-pub(crate) fn dead_tables(
-    version: &Version,
-    busy: &Busy,
-    context: &Context,
-) -> Option<Compaction> {
-    let erasers = || {
-        let seen_alike = |file: &FileMeta| file.max_seq <= context.oldest_snapshot;
-        version.files().map(|(_, file)| file).filter(move |file| is_eraser(file) && seen_alike(file))
+/// Tables of one level that go as they are: every entry has expired for every reader and hides
+/// nothing below, or a newer table says that all of it is deleted.
+pub(crate) fn dead_tables(version: &Version, busy: &Busy, context: &Context) -> Option<Compaction> {
+    let erasers: Vec<&FileMeta> = if version.has_range_tombstones() {
+        let files = version.files().map(|(_, file)| file.as_ref());
+        files.filter(|f| is_eraser(f) && f.max_seq <= context.oldest_snapshot).collect()
+    } else {
+        Vec::new()
     };
     let erased = |file: &FileMeta| {
-        erasers().any(|e| e.max_seq > file.max_seq && e.span().covers(&file.span()))
+        erasers.iter().any(|e| e.max_seq > file.max_seq && e.span().covers(&file.span()))
     };
-    let has_erasers = version.has_range_tombstones() && erasers().next().is_some();
-    version.files().find_map(|(level, file)| {
-        let reason = if all_expired(file, context.now_ms) {
-            Reason::Expiry
-        } else if has_erasers && erased(file) {
-            Reason::Tombstones
-        } else {
-            return None;
+    let expired = |level: usize, file: &FileMeta| {
+        all_expired(file, context.now_ms) && hides_nothing(version, level, file)
+    };
+    (0..LEVELS).find_map(|level| {
+        let files = || version.level(level).iter().filter(|file| !busy.has(file)).cloned();
+        let (reason, dead): (_, Vec<_>) = match files().find(|file| expired(level, file)) {
+            Some(_) => (Reason::Expiry, files().filter(|file| expired(level, file)).collect()),
+            None => (Reason::Tombstones, files().filter(|file| erased(file)).collect()),
         };
-        let mut chosen = expand(version, busy, reason, (level, vec![Arc::clone(file)]), level)?;
+        let mut chosen = expand(version, busy, reason, (level, dead), level)?;
         chosen.kind = Kind::Drop;
-        // What an eraser covers is erased below too; expired entries may hide older ones.
-        let hides_nothing = chosen.bottommost() && (level > 0 || oldest(version, file));
-        (reason == Reason::Tombstones || hides_nothing).then_some(chosen)
+        Some(chosen)
     })
 }
 
@@ -61,9 +57,12 @@ fn all_expired(file: &FileMeta, now_ms: u64) -> bool {
         && file.max_expiry <= now_ms
 }
 
-/// Whether no older table of level 0 overlaps.
-fn oldest(version: &Version, file: &FileMeta) -> bool {
-    !version.level(0).iter().any(|other| other.max_seq < file.max_seq && other.overlaps_file(file))
+/// Whether no older table has a key in common with this one.
+fn hides_nothing(version: &Version, level: usize, file: &FileMeta) -> bool {
+    let span = file.span();
+    let older = |other: &Arc<FileMeta>| other.max_seq < file.max_seq && other.overlaps_file(file);
+    !(level == 0 && version.level(0).iter().any(older))
+        && !(level + 1..LEVELS).any(|level| version.overlaps(level, &span))
 }
 
 /// A merge for what it frees.
@@ -75,10 +74,9 @@ pub(crate) fn rewrite(
     context: &Context,
 ) -> Option<Compaction> {
     from_level0(version, policy, busy, targets, context).or_else(|| {
-        let wasteful = hidden_bytes(version, context) > policy.slack(version.total_size());
         (1..LEVELS).find_map(|level| {
             version.level(level).iter().enumerate().find_map(|(at, file)| {
-                let reason = due(file, level, wasteful, version, context)?;
+                let reason = due(version, policy, context, level, file)?;
                 if level < LAST {
                     return push_down(version, policy, busy, reason, (level, at), 0);
                 }
@@ -90,49 +88,46 @@ pub(crate) fn rewrite(
 
 /// Why a table below level 0 is worth a merge.
 fn due(
-    file: &FileMeta,
-    level: usize,
-    wasteful: bool,
     version: &Version,
+    policy: &Policy,
     context: &Context,
+    level: usize,
+    file: &FileMeta,
 ) -> Option<Reason> {
-    if expired_share(file, context.now_ms) >= EXPIRED_SHARE {
+    if expired_enough(file, context.now_ms) {
         return Some(Reason::Expiry);
     }
-    if file.max_seq > context.oldest_snapshot {
+    let hides = file.tombstones > 0 || file.range_tombstones > 0;
+    if !hides || file.max_seq > context.oldest_snapshot {
         return None;
     }
-    if mostly_dead(file) {
+    if file.tombstones as f64 > TOMBSTONE_SHARE * file.entries as f64 {
         return Some(Reason::Tombstones);
     }
-    if file.range_tombstones > 0 && !context.pressure {
-        // Something to free, or nothing left to hide: then the tombstones themselves go.
-        let below = (level + 1..LEVELS).any(|level| version.overlaps(level, &file.span()));
-        return (below || level == LAST).then_some(Reason::Tombstones);
+    if level < LAST && file.shadow_bytes > 0 {
+        let below = version.overlapping(level + 1, &file.span());
+        let rewritten = below.iter().map(|file| file.size).fold(file.size, u64::saturating_add);
+        if file.shadow_bytes >= policy.slack(rewritten) {
+            return Some(Reason::Space);
+        }
     }
-    (wasteful && level < LAST && file.shadow_bytes > 0).then_some(Reason::Space)
+    // Something to free, or nothing left to hide: then the tombstones themselves go.
+    let below = || (level + 1..LEVELS).any(|level| version.overlaps(level, &file.span()));
+    let ranges = file.range_tombstones > 0 && !context.pressure;
+    (ranges && (level == LAST || below())).then_some(Reason::Tombstones)
 }
 
-fn mostly_dead(file: &FileMeta) -> bool {
-    file.tombstones as f64 > TOMBSTONE_SHARE * file.entries as f64
-        || file.shadow_bytes > file.size / SHADOW_PART
-}
-
-/// About which share of a table's entries has expired: as if expiries lay evenly.
-fn expired_share(file: &FileMeta, now_ms: u64) -> f64 {
+/// Whether so many entries have expired that a merge is worth it; as if expiries lay evenly
+/// between the first and the last.
+fn expired_enough(file: &FileMeta, now_ms: u64) -> bool {
     if file.expiring == 0 || file.min_expiry > now_ms {
-        return 0.0;
+        return false;
     }
     let expiring = file.expiring as f64 / file.entries.max(1) as f64;
     let span = file.max_expiry.saturating_sub(file.min_expiry) as f64 + 1.0;
     let passed = (now_ms - file.min_expiry) as f64 + 1.0;
-    expiring * (passed / span).min(1.0)
-}
-
-/// About how many bytes a merge of everything would free.
-fn hidden_bytes(version: &Version, context: &Context) -> u64 {
-    let free = version.files().filter(|(_, file)| file.max_seq <= context.oldest_snapshot);
-    free.map(|(_, file)| file.shadow_bytes).fold(0, u64::saturating_add)
+    let enough = if file.expiring == file.entries { ALL_EXPIRE_SHARE } else { EXPIRED_SHARE };
+    expiring * (passed / span).min(1.0) >= enough
 }
 
 /// Level 0 goes down early where what that frees is worth rewriting the base level, or where the

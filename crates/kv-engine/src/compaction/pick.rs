@@ -1,12 +1,10 @@
 //! The next compaction, or none. The order of the questions is the order of urgency.
 
 use crate::compaction::busy::Busy;
-use crate::compaction::expand::{
-    Compaction, Kind, Reason, expand, oldest_level0, span_of,
-};
+use crate::compaction::expand::{Compaction, Kind, Reason, expand, oldest_level0, span_of};
 use crate::compaction::garbage;
 use crate::compaction::policy::{Context, Policy};
-use crate::compaction::score::{LAST, Targets, fills, level0_runs, targets, urgent};
+use crate::compaction::score::{FILES_PER_RUN, LAST, Targets, fills, level0_runs, targets, urgent};
 use crate::compaction::split::OVERLAP_LIMIT;
 use kv_manifest::{FileMeta, Version};
 use std::sync::Arc;
@@ -76,7 +74,8 @@ pub(crate) fn down_from_level0(
 }
 
 /// The newest runs of level 0 into one, as long as each is no bigger than those before it
-/// together: an entry then takes part in few of these merges.
+/// together: an entry then takes part in few of these merges. So also many small tables of few
+/// runs.
 fn within_level0(
     policy: &Policy,
     busy: &Busy,
@@ -95,7 +94,8 @@ fn within_level0(
         taken.extend(run.iter().cloned());
         count += 1;
     }
-    if count < MIN_INTRA_RUNS {
+    let many_small = taken.len() >= MIN_INTRA_RUNS * FILES_PER_RUN && are_small(&taken, policy);
+    if count < MIN_INTRA_RUNS && !many_small {
         return None;
     }
     expand(version, busy, Reason::Level0, (0, taken), 0)
@@ -121,9 +121,9 @@ fn over_target(
     order.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
     let target = targets.bytes.get(level).copied().unwrap_or(0);
     let excess = version.size(level).saturating_sub(target);
-    order.into_iter().find_map(|(_, _, at)| {
-        push_down(version, policy, busy, Reason::Size, (level, at), excess)
-    })
+    order
+        .into_iter()
+        .find_map(|(_, _, at)| push_down(version, policy, busy, Reason::Size, (level, at), excess))
 }
 
 /// Bytes that a table drags along for each of its own.
@@ -163,13 +163,7 @@ pub(crate) fn push_down(
 
 /// How many tables from an index on overlap nothing one level down, within `excess` bytes; at
 /// least one.
-fn free_neighbours(
-    version: &Version,
-    busy: &Busy,
-    level: usize,
-    at: usize,
-    excess: u64,
-) -> usize {
+fn free_neighbours(version: &Version, busy: &Busy, level: usize, at: usize, excess: u64) -> usize {
     let mut bytes = 0u64;
     let rest = version.level(level).get(at..).unwrap_or_default();
     let mut span = None;
@@ -220,9 +214,7 @@ fn over_the_same(
 pub(crate) fn move_if_free(chosen: &mut Compaction, policy: &Policy) {
     let [(level, files)] = chosen.inputs.as_slice() else { return };
     let output = chosen.output_level;
-    let bytes: u64 = files.iter().map(|file| file.size).sum();
-    let small = files.len() > 1
-        && bytes / files.len().max(1) as u64 <= policy.table_size / SMALL_PART;
+    let small = files.len() > 1 && are_small(files, policy);
     let drops = chosen.bottommost()
         && files.iter().any(|file| file.tombstones > 0 || file.range_tombstones > 0);
     let compresses =
@@ -239,18 +231,22 @@ pub(crate) fn move_if_free(chosen: &mut Compaction, policy: &Policy) {
     }
 }
 
+fn are_small(files: &[Arc<FileMeta>], policy: &Policy) -> bool {
+    let bytes: u64 = files.iter().map(|file| file.size).sum();
+    bytes / files.len().max(1) as u64 <= policy.table_size / SMALL_PART
+}
+
 /// Neighbours on a level that are all small, as many short sessions leave them, become one table.
-/// None is bigger than the others together, so an entry takes part in few of these merges.
+/// Each is smaller than the others together, so an entry takes part in few of these merges.
 fn fragments(version: &Version, policy: &Policy, busy: &Busy) -> Option<Compaction> {
     const FEWEST: usize = 8;
     (1..=LAST).rev().find_map(|level| {
-        let small = |file: &Arc<FileMeta>| {
-            file.size < policy.table_size / SMALL_PART && !busy.has(file)
-        };
+        let small =
+            |file: &Arc<FileMeta>| file.size < policy.table_size / SMALL_PART && !busy.has(file);
         version.level(level).split(|file| !small(file)).find_map(|mut run| {
             while run.len() >= FEWEST {
                 let sum: u64 = run.iter().map(|file| file.size).sum();
-                match run.iter().rposition(|file| file.size.saturating_mul(2) > sum) {
+                match run.iter().rposition(|file| file.size.saturating_mul(2) >= sum) {
                     Some(big) => run = run.get(big + 1..).unwrap_or_default(),
                     None => {
                         let chosen = (level, run.to_vec());

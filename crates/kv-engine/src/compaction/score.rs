@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(crate) const LAST: usize = LEVELS - 1;
 
 /// Tables of level 0 that are disjoint count as one run, but so many of them as another.
-const FILES_PER_RUN: usize = 8;
+pub(crate) const FILES_PER_RUN: usize = 8;
 /// How urgent it is to empty a level that should be empty.
 const DRAIN: f64 = 2.0;
 
