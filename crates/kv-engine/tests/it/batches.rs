@@ -127,7 +127,10 @@ fn a_batch_goes_to_several_keyspaces_at_once() {
             assert_eq!(text(db, "k").as_deref(), Some("default"));
             assert_eq!(text(&a, "k").as_deref(), Some("a"));
             assert_eq!(text(&b, "k").as_deref(), Some("b"));
-            assert_eq!((keys(db.iter()), keys(a.iter())), (vec!["k".into(), "l".into()], vec!["k".into()]));
+            assert_eq!(
+                (keys(db.iter()), keys(a.iter())),
+                (vec!["k".into(), "l".into()], vec!["k".into()])
+            );
             assert_eq!(keys(b.iter()), ["k", "l"]);
         };
         check(&db);

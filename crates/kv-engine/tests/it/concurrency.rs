@@ -111,7 +111,11 @@ fn batches_are_seen_whole() {
                         let snapshot = db.snapshot();
                         let here = pairs(if reader == 0 { snapshot.iter() } else { db.iter() });
                         let sum: usize = here.iter().map(|(_, v)| balance(v)).sum();
-                        assert_eq!((here.len(), sum), (ACCOUNTS, TOTAL), "a batch was seen in half");
+                        assert_eq!(
+                            (here.len(), sum),
+                            (ACCOUNTS, TOTAL),
+                            "a batch was seen in half"
+                        );
                         if reader == 0 {
                             assert!(pairs(snapshot.within(mirror).iter()) == here);
                         }

@@ -75,9 +75,14 @@ fn seek_finds_the_first_key_at_or_behind() {
         let db = five(w);
         for _ in 0..2 {
             let mut cursor = db.cursor();
-            for (place, found) in
-                [("", Some("b")), ("b", Some("b")), ("c", Some("d")), ("j", Some("j")), ("k", None), ("a", Some("b"))]
-            {
+            for (place, found) in [
+                ("", Some("b")),
+                ("b", Some("b")),
+                ("c", Some("d")),
+                ("j", Some("j")),
+                ("k", None),
+                ("a", Some("b")),
+            ] {
                 cursor.seek(place).unwrap();
                 assert_eq!(at(&cursor).as_deref(), found, "seek {place:?}");
             }
@@ -92,9 +97,14 @@ fn seek_for_prev_finds_the_last_key_at_or_before() {
         let db = five(w);
         for _ in 0..2 {
             let mut cursor = db.cursor();
-            for (place, found) in
-                [("", None), ("a", None), ("b", Some("b")), ("c", Some("b")), ("j", Some("j")), ("zz", Some("j"))]
-            {
+            for (place, found) in [
+                ("", None),
+                ("a", None),
+                ("b", Some("b")),
+                ("c", Some("b")),
+                ("j", Some("j")),
+                ("zz", Some("j")),
+            ] {
                 cursor.seek_for_prev(place).unwrap();
                 assert_eq!(at(&cursor).as_deref(), found, "seek_for_prev {place:?}");
             }

@@ -40,7 +40,7 @@ fn empty_and_inverted_ranges_delete_nothing() {
         db.delete_range("z"..="a").unwrap();
         db.delete_range("key000010".."key000010").unwrap();
         db.delete_range(.."").unwrap();
-        db.delete_range::<&[u8]>((Excluded(b"key000010"), Included(b"key000010"))).unwrap();
+        db.delete_range((Excluded(key(10)), Included(key(10)))).unwrap();
         assert_same(&db, &model);
         db.compact().unwrap();
         assert_same(&db, &model);
@@ -189,7 +189,9 @@ fn bounds_on_the_edges_of_tables_hold() {
             }
             db.flush().unwrap();
         }
-        for (start, end) in [(Included(20), Excluded(40)), (Excluded(59), Included(60)), (Included(99), Unbounded)] {
+        for (start, end) in
+            [(Included(20), Excluded(40)), (Excluded(59), Included(60)), (Included(99), Unbounded)]
+        {
             let (start, end) = (start.map(key), end.map(key));
             let bounds = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
             for (gone, _) in within(&model, bounds) {

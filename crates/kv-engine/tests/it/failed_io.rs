@@ -132,7 +132,9 @@ fn after_a_failed_sync_no_member_of_a_group_is_told_otherwise() {
 
 #[test]
 fn a_failed_sync_of_the_manifest_loses_nothing() {
-    for (op, path) in [(OpKind::Sync, "MANIFEST"), (OpKind::Write, "MANIFEST"), (OpKind::SyncDir, "")] {
+    for (op, path) in
+        [(OpKind::Sync, "MANIFEST"), (OpKind::Write, "MANIFEST"), (OpKind::SyncDir, "")]
+    {
         every_faulty(|f| {
             let db = f.open();
             let mut model = Model::new();
@@ -263,7 +265,8 @@ fn a_failed_read_while_opening_changes_no_file() {
                 let before = files(&disk, path);
                 let fs = FaultFs::new(Arc::new(disk.clone()));
                 fs.arm(Fault::new(op, io::ErrorKind::Other).after(after).times(1));
-                let opened = Db::open(DIR, (f.setting.1)().file_system(Arc::new(fs)));
+                let opened = Db::open(DIR, (f.setting.1)().file_system(Arc::new(fs.clone())));
+                fs.disarm();
                 match opened {
                     Ok(db) => {
                         assert_same(&db, &model);

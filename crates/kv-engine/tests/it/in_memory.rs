@@ -28,7 +28,8 @@ fn it_is_the_same_engine() {
 
 #[test]
 fn each_is_its_own() {
-    let (a, b) = (Db::in_memory(Options::default()).unwrap(), Db::in_memory(Options::default()).unwrap());
+    let (a, b) =
+        (Db::in_memory(Options::default()).unwrap(), Db::in_memory(Options::default()).unwrap());
     a.put("k", "a").unwrap();
     assert_eq!(text(&b, "k"), None);
     drop(a);

@@ -31,7 +31,9 @@ fn one_entry_is_met_once_from_either_end() {
             let mut iter = db.iter();
             assert!(iter.next().is_some() && iter.next_back().is_none() && iter.next().is_none());
             let mut iter = db.iter();
-            assert!(iter.next_back().is_some() && iter.next().is_none() && iter.next_back().is_none());
+            assert!(
+                iter.next_back().is_some() && iter.next().is_none() && iter.next_back().is_none()
+            );
             db.compact().unwrap();
         }
     });
@@ -45,8 +47,7 @@ fn the_two_ends_meet_exactly_once() {
             for front in 0..=expected.len() {
                 let mut iter = db.iter();
                 let mut found: Vec<Vec<u8>> = (0..front).filter_map(|_| one(iter.next())).collect();
-                let mut back: Vec<Vec<u8>> =
-                    std::iter::from_fn(|| one(iter.next_back())).collect();
+                let mut back: Vec<Vec<u8>> = std::iter::from_fn(|| one(iter.next_back())).collect();
                 assert!(iter.next().is_none() && iter.next_back().is_none());
                 back.reverse();
                 found.extend(back);

@@ -117,7 +117,6 @@ fn dropping_one_that_is_missing_is_not_found() {
         db.keyspace("some").unwrap();
         db.drop_keyspace("some").unwrap();
         assert_eq!(refused(db.drop_keyspace("some")).kind(), ErrorKind::NotFound);
-        assert_eq!(refused(db.drop_keyspace(&"x".repeat(300))).kind(), ErrorKind::NotFound);
     });
 }
 
@@ -261,8 +260,7 @@ fn hundreds_of_them_work() {
 fn prefixes_and_ranges_do_not_reach_into_the_next_one() {
     every_setting(|w| {
         let db = w.open();
-        let spaces: Vec<Keyspace> =
-            (0..5).map(|i| db.keyspace(&format!("{i}")).unwrap()).collect();
+        let spaces: Vec<Keyspace> = (0..5).map(|i| db.keyspace(&format!("{i}")).unwrap()).collect();
         for space in &spaces {
             for key in [&b""[..], &[0], &[0xFF], &[0xFF; 300]] {
                 space.put(key, "v").unwrap();

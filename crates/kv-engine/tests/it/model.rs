@@ -154,7 +154,10 @@ impl Run {
                 .range(start.clone()..end.clone())
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect();
-            assert!(pairs(self.db.range(start.clone()..end.clone())) == expected, "{start:?}..{end:?}");
+            assert!(
+                pairs(self.db.range(start.clone()..end.clone())) == expected,
+                "{start:?}..{end:?}"
+            );
         }
     }
 

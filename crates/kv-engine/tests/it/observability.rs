@@ -33,7 +33,9 @@ fn prometheus_text_is_well_formed() {
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["#", "HELP", name, help, ..] => assert!(is_name(name) && !help.is_empty(), "{line}"),
+                ["#", "HELP", name, help, ..] => {
+                    assert!(is_name(name) && !help.is_empty(), "{line}")
+                }
                 ["#", "TYPE", name, kind] => {
                     assert!(["counter", "gauge", "histogram", "summary"].contains(kind), "{line}");
                     assert!(typed.insert((*name).to_owned()), "typed twice: {line}");

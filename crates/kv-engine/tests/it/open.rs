@@ -1,7 +1,9 @@
 //! Opening: what is created, what is found again, what is refused.
 
 use crate::support::*;
-use kv_engine::{Bytes, Cursor, Db, Error, ErrorKind, Iter, Keyspace, Options, Snapshot, WriteBatch};
+use kv_engine::{
+    Bytes, Cursor, Db, Error, ErrorKind, Iter, Keyspace, Options, Snapshot, WriteBatch,
+};
 use kv_vfs::{Fault, FaultFs, Fs, MemFs, OpKind};
 use std::io;
 use std::path::Path;

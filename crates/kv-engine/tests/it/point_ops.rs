@@ -119,8 +119,18 @@ fn any_bytes_make_a_key_and_order_is_by_bytes() {
         let db = w.open();
         let mut model = Model::new();
         let awkward: [&[u8]; 12] = [
-            b"\0", b"\0\0", b"\0\x01", b"\x7f", b"\x80", b"\xff", b"\xff\xff", b"\xff\0", b"a",
-            b"a\0", b"a\0b", b"ab",
+            b"\0",
+            b"\0\0",
+            b"\0\x01",
+            b"\x7f",
+            b"\x80",
+            b"\xff",
+            b"\xff\xff",
+            b"\xff\0",
+            b"a",
+            b"a\0",
+            b"a\0b",
+            b"ab",
         ];
         for (i, key) in awkward.iter().enumerate().rev() {
             db.put(key, value(i, 0)).unwrap();

@@ -127,7 +127,8 @@ fn a_prefix_of_the_last_byte_reads_to_the_end() {
         let db = w.open();
         let named = db.keyspace("behind").unwrap();
         named.put("x", "of another keyspace").unwrap();
-        let all: [&[u8]; 6] = [b"\xfe", b"\xfe\xff", b"\xff", b"\xff\0", b"\xff\xff", b"\xff\xff\xff"];
+        let all: [&[u8]; 6] =
+            [b"\xfe", b"\xfe\xff", b"\xff", b"\xff\0", b"\xff\xff", b"\xff\xff\xff"];
         for k in all {
             db.put(k, "v").unwrap();
         }

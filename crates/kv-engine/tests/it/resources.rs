@@ -100,7 +100,11 @@ fn closing_gives_every_descriptor_back() {
         let mut model = Model::new();
         fill(&db, &mut model, 300, round);
         db.compact().unwrap();
-        if round == 1 { db.close().unwrap() } else { drop(db) }
+        if round == 1 {
+            db.close().unwrap()
+        } else {
+            drop(db)
+        }
         assert_eq!(descriptors(temp.path(), ""), 0, "round {round}");
     }
 }

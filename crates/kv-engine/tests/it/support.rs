@@ -3,6 +3,7 @@
 use kv_engine::{Bytes, Compression, Cursor, Db, Error, Iter, Keyspace, Options, Result, Snapshot};
 use kv_vfs::{FileKind, Fs, FsFileExt, MemFs, Mode};
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,7 +92,7 @@ impl World {
     /// Rewrites a file through `change`.
     pub(crate) fn rewrite(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let path = Path::new(DIR).join(name);
-        let mut bytes = read_file(&*self.fs, &path);
+        let mut bytes = read_file(&*self.fs, &path).unwrap();
         change(&mut bytes);
         let file = self.fs.open(&path, Mode::ReadWrite).unwrap();
         file.set_len(bytes.len() as u64).unwrap();
@@ -113,18 +114,26 @@ pub(crate) fn every_setting(promise: impl Fn(&World)) {
     }
 }
 
-/// Every file in a directory with its bytes.
+/// Every file in a directory with its bytes; without those that background work removes
+/// meanwhile.
 pub(crate) fn files(fs: &dyn Fs, dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs.list(dir).unwrap();
     let files = entries.into_iter().filter(|entry| entry.kind == FileKind::File);
-    files.map(|entry| (entry.name.clone(), read_file(fs, &dir.join(&entry.name)))).collect()
+    files
+        .filter_map(|entry| Some((entry.name.clone(), read_file(fs, &dir.join(&entry.name))?)))
+        .collect()
 }
 
-fn read_file(fs: &dyn Fs, path: &Path) -> Vec<u8> {
-    let file = fs.open(path, Mode::Read).unwrap();
+/// The bytes of a file; none where it is not there.
+fn read_file(fs: &dyn Fs, path: &Path) -> Option<Vec<u8>> {
+    let file = match fs.open(path, Mode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        opened => opened.unwrap(),
+    };
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-    file.read_exact_at(&mut bytes, 0).unwrap();
-    bytes
+    let read = file.read_full_at(&mut bytes, 0).unwrap();
+    bytes.truncate(read);
+    Some(bytes)
 }
 
 /// A real directory that goes away with the value.
@@ -223,6 +232,7 @@ pub(crate) fn assert_same(store: &impl Reads, model: &Model) {
     let mut backward = pairs(store.all().rev());
     backward.reverse();
     assert!(backward == expected, "backward");
+    assert!(pairs(store.with_prefix(&[])) == expected, "by the empty prefix");
     for (key, value) in model {
         let read = store.read(key).unwrap();
         assert_eq!(read.as_deref(), Some(value.as_slice()), "get of {key:?}");
