@@ -210,6 +210,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
     }
 
     /// How many entries were passed that are not shown: old versions, deleted, expired.
+    #[cfg(test)]
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped
     }

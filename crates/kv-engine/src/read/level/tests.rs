@@ -51,7 +51,7 @@ impl Shelf {
                 smallest: summary.smallest,
                 largest: summary.largest,
                 max_seq: summary.max_seq,
-                footer: summary.footer.into(),
+                footer: summary.footer,
                 ..FileMeta::default()
             };
             let cache = Arc::clone(&cache);
