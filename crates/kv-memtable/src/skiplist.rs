@@ -104,13 +104,13 @@ impl Skiplist {
         true
     }
 
-    /// A node shortly before the target at each of the `height` lowest levels.
+    /// A node before the target at each of the `height` lowest levels, mostly the very neighbour.
     #[inline]
     fn all_before(&self, target: &Target<'_>, height: usize) -> [NodeId; MAX_HEIGHT] {
-        let mut all = [self.nodes.root(); MAX_HEIGHT];
-        if self.tails_before(target, &mut all[..height]) {
-            return all;
+        if let Some(tails) = self.tails_before(target, height) {
+            return tails;
         }
+        let mut all = [self.nodes.root(); MAX_HEIGHT];
         self.search(target, |level, before| {
             all[level] = before;
             // Linking compares with the node behind.
@@ -123,17 +123,19 @@ impl Skiplist {
         all
     }
 
-    /// Takes the last node of each level, for a target that belongs behind them: keys that come
-    /// in order need no search. `false` where it does not belong there.
+    /// The last nodes of the `height` lowest levels, if the target belongs behind them: keys that
+    /// come in order need no search.
     #[inline]
-    fn tails_before(&self, target: &Target<'_>, before: &mut [NodeId]) -> bool {
-        before.iter_mut().enumerate().all(|(level, before)| {
-            let tail = self.nodes.tail(level).load();
-            tail.is_some_and(|tail| {
-                *before = tail;
-                tail == self.nodes.root() || self.is_before(tail, target)
-            })
-        })
+    fn tails_before(&self, target: &Target<'_>, height: usize) -> Option<[NodeId; MAX_HEIGHT]> {
+        let mut tails = [self.nodes.root(); MAX_HEIGHT];
+        for (level, before) in tails.iter_mut().enumerate().take(height) {
+            let tail = self.nodes.tail(level).load()?;
+            if tail != self.nodes.root() && !self.is_before(tail, target) {
+                return None;
+            }
+            *before = tail;
+        }
+        Some(tails)
     }
 
     /// Walks forward at one level from a node before the target.
@@ -149,9 +151,9 @@ impl Skiplist {
         }
     }
 
-    /// Goes down from the top level, telling at each a node shortly before the target, and
-    /// answers that of level 0. It is the very neighbour at most levels, and none is skipped at
-    /// level 0 that [`Skiplist::walk`] from there would not meet.
+    /// Goes down from the top level, telling at each a node before the target, and answers that
+    /// of level 0. At most levels it is the very neighbour; an insert that has not lowered its
+    /// bound yet is passed over and met by [`Skiplist::walk`] from here.
     #[inline]
     fn search(&self, target: &Target<'_>, mut tell: impl FnMut(usize, NodeId)) -> NodeId {
         let mut before = self.nodes.root();

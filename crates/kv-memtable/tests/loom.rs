@@ -63,20 +63,28 @@ fn check_order(list: &Skiplist) {
     }
 }
 
-/// What holds once all inserts have returned: everything is found on every way, and each hint
-/// points to the very neighbour.
+/// What holds once all inserts have returned: everything is found on every way, the upper level
+/// is in order, and each hint and each bound is exact.
 fn check_settled(list: &Skiplist, keys: &[&[u8]]) {
     assert_eq!(forward(list), keys);
     let mut backward = backward(list);
     backward.reverse();
     assert_eq!(backward, keys);
     assert!(keys.iter().all(|key| contains(list, key)));
-    let mut before = list.nodes().root();
+    let nodes = list.nodes();
+    let mut before = nodes.root();
     while let Some(node) = list.next(before) {
-        assert_eq!(list.nodes().prev(node).load(), Some(before), "back link");
+        assert_eq!(nodes.prev(node).load(), Some(before), "back link");
         before = node;
     }
-    assert_eq!(list.nodes().tail(0).load(), Some(before), "tail");
+    assert_eq!(nodes.tail(0).load(), Some(before), "tail");
+    let mut before = nodes.root();
+    while let Some(node) = nodes.next(before, 1).load() {
+        assert!(before == nodes.root() || nodes.key(before) < nodes.key(node), "upper level");
+        assert_eq!(nodes.next_head(before, 1).load(), nodes.head(node), "bound");
+        before = node;
+    }
+    assert_eq!(nodes.tail(1).load(), Some(before), "upper tail");
 }
 
 fn two_writers(
