@@ -6,8 +6,8 @@
 //! that comes later is left out, in later segments too, so that there is never a hole.
 //!
 //! These testify for a place: a valid record behind it in its file whose synced-through offset
-//! lies behind it, and any valid record in a later segment that was framed when older segments
-//! were durable (its flag says so, or something of its own segment was durable).
+//! lies behind it, and any valid record in a later segment whose flag says that older segments
+//! were durable when it was framed.
 //!
 //! A segment's start record names the segment before it, with its length and checksum. So a
 //! missing segment, and one that was cut exactly between two records, is found; and what lies
@@ -316,8 +316,7 @@ fn settle(fs: &dyn Fs, segment: &SegmentFile, later: &[SegmentFile], stop: Stop)
 
 /// Fails if the segment in the window says that all older ones were durable.
 fn testimony(window: &mut Window, number: u64, cut: &Cut) -> Result<()> {
-    let testifies = |header: &Header| header.older_durable() || header.synced > 0;
-    let how = match survey(window, number, 0, testifies)? {
+    let how = match survey(window, number, 0, Header::older_durable)? {
         Survey::Nothing => return Ok(()),
         Survey::Proof(offset) => format!("says at offset {offset} that it had been made durable"),
         Survey::Undecided => "has too much that looks like records to tell".into(),

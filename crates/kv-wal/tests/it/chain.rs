@@ -92,6 +92,19 @@ fn what_lies_behind_the_named_end_does_not_matter() {
     assert_eq!((payloads.len(), outcome.unwrap().cut), (7, None));
 }
 
+#[test]
+fn nothing_counts_behind_an_end_record() {
+    let fs = disk();
+    let log = start(&fs, 1, tight());
+    put(&log, b"a");
+    log.finish().unwrap();
+    let mut bytes = bytes_of(&fs, 1);
+    bytes.extend_from_slice(&[0xAB; 100]);
+    set_bytes(&fs, 1, &bytes);
+    let replay = read(&fs, [1]).1.unwrap();
+    assert!(replay.clean_end && replay.cut.is_none());
+}
+
 /// The same length and the same numbers, but not the records that were continued.
 #[test]
 fn another_history_of_the_same_length_is_found() {

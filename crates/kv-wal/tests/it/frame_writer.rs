@@ -95,3 +95,17 @@ fn a_failed_sync_stays() {
     assert!(matches!(writer.sync(), Err(Error::Poisoned { .. })));
     assert!(matches!(writer.append(2, &[b"b"]), Err(Error::Poisoned { .. })));
 }
+
+/// Its checksum is right, so no crash has put it there.
+#[test]
+fn a_record_out_of_turn_is_damage() {
+    let fs = disk();
+    let mut writer = writer(&fs);
+    for seq in 1..=3 {
+        writer.append(seq, &[b"same length"]).unwrap();
+    }
+    let mut bytes = bytes_of(&fs, 4);
+    bytes.copy_within(86..129, 43);
+    set_bytes(&fs, 4, &bytes);
+    assert_eq!(read(&fs), (vec![b"same length".to_vec()], "corrupt at 43".into()));
+}

@@ -40,9 +40,9 @@ fn admission_is_not_asked_when_there_is_no_space() {
 fn a_smaller_step_is_taken_where_the_whole_one_does_not_fit() {
     let fs = disk();
     let log = start(&fs, 1, LogOptions::default());
-    fs.set_capacity(fs.used() + 20_000);
+    fs.set_capacity(fs.used() + 30_000);
     put_synced(&log, &[1; 40_000]);
-    assert!(matches!(append(&log, &[2; 20_000]), Err(Error::NoSpace { .. })));
+    assert!(matches!(append(&log, &[2; 30_000]), Err(Error::NoSpace { .. })));
     assert_eq!(read(&fs, [1]).0, [vec![1; 40_000]]);
 }
 
@@ -110,8 +110,11 @@ fn reservations_begin_small_and_grow() {
             sizes.push(size);
         }
     }
-    let kib: Vec<_> = sizes.iter().map(|size| size >> 10).collect();
-    assert_eq!(kib, [32, 96, 224, 352, 480, 608]);
+    assert!(sizes[0] <= 32 << 10, "a small log stays small");
+    let steps: Vec<_> = sizes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(steps[0], 2 * sizes[0]);
+    assert!(steps.windows(2).all(|pair| pair[1] == (2 * pair[0]).min(128 << 10)), "{sizes:?}");
+    assert_eq!(steps.last(), Some(&(128 << 10)));
 }
 
 #[test]
