@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The first step by which space is reserved; each next one is twice as big.
-const FIRST_STEP: u64 = 32 << 10;
+const FIRST_STEP: u64 = 16 << 10;
 
 /// A file for a log to write: created, empty, and its name durable.
 ///
