@@ -82,12 +82,7 @@ impl WriteBatch {
     /// let mut batch = kv_engine::WriteBatch::new();
     /// batch.put_with_ttl("session", "token", std::time::Duration::from_secs(3600));
     /// ```
-    pub fn put_with_ttl(
-        &mut self,
-        key: impl AsRef<[u8]>,
-        value: impl AsRef<[u8]>,
-        ttl: Duration,
-    ) {
+    pub fn put_with_ttl(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, ttl: Duration) {
         let (key, value) = (key.as_ref(), value.as_ref());
         if self.fits(key.len(), value.len()) {
             let prefix = Space::prefix_of(&self.current);
@@ -181,8 +176,9 @@ impl WriteBatch {
     fn fits(&mut self, key_len: usize, value_len: usize) -> bool {
         let total = self.encoded.as_bytes().len().saturating_add(key_len).saturating_add(value_len);
         let refusal = limits::refuse(key_len, value_len).or_else(|| {
-            (total > limits::MAX_BATCH_LEN)
-                .then(|| format!("a batch has over {} bytes, which is the limit", limits::MAX_BATCH_LEN))
+            (total > limits::MAX_BATCH_LEN).then(|| {
+                format!("a batch has over {} bytes, which is the limit", limits::MAX_BATCH_LEN)
+            })
         });
         if let Some(reason) = refusal {
             self.broken.get_or_insert(reason);

@@ -9,14 +9,10 @@ impl Engine {
     /// Closes the store for every handle. Whatever fails on the way, the threads are stopped and
     /// the lock is released; what was acknowledged is in tables or in the logs.
     pub(crate) fn close(&self) -> Result<()> {
+        self.health.check_open()?;
         let outcome = match &self.writer {
-            Some(writer) if self.health.fatal().is_none() && self.health.check_open().is_ok() => {
-                self.flush_and_close(writer)
-            }
-            _ => {
-                self.health.close();
-                Ok(())
-            }
+            Some(writer) if self.health.fatal().is_none() => self.flush_and_close(writer),
+            _ => self.begin_close(),
         };
         self.background.stop();
         for thread in self.threads.lock().drain(..) {
@@ -28,12 +24,16 @@ impl Engine {
         outcome
     }
 
+    /// Lets no call begin any more; `Closed` where another one was first.
+    fn begin_close(&self) -> Result<()> {
+        let first = self.health.close();
+        self.background.wake_all();
+        if first { Ok(()) } else { Err(Error::closed()) }
+    }
+
     fn flush_and_close(&self, writer: &Writer) -> Result<()> {
         let flushed = self.flush();
-        if !self.health.close() {
-            return Ok(());
-        }
-        self.background.wake_all();
+        self.begin_close()?;
         // A write that slipped in between is in the log; `finish` makes the log durable and final.
         let finished = writer.log.finish().map_err(Error::from);
         flushed?;

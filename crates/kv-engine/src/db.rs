@@ -264,7 +264,7 @@ impl Db {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Arc::clone(&self.handle), Arc::clone(&self.space))
+        Snapshot::new(Arc::clone(&self.handle.engine), Arc::clone(&self.space))
     }
 
     /// The keyspace with this name (1 to 255 bytes), created if need be; `""` is the default one,

@@ -64,7 +64,7 @@ pub(crate) struct Engine {
     pub(crate) catalog: Mutex<Catalog>,
     /// `None` where the store was opened read-only.
     pub(crate) writer: Option<Writer>,
-    pub(crate) background: Background,
+    pub(crate) background: Arc<Background>,
     pub(crate) counters: Counters,
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
@@ -118,10 +118,8 @@ impl Engine {
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
         self.view.rcu(|old| Arc::new(old.installed(Arc::clone(&version), flushed)));
         drop(manifest);
-        self.background.retire(
-            version,
-            removed.into_iter().filter(|number| !moved.contains(number)),
-        );
+        self.background
+            .retire(version, removed.into_iter().filter(|number| !moved.contains(number)));
         self.measure();
         Ok(())
     }

@@ -44,7 +44,8 @@ impl Engine {
         let catalog_space = Space::new(self.id, CATALOG_ID, "");
         for entry in self.iter(&catalog_space, None) {
             let (name, number) = entry?;
-            let number = number.as_ref().try_into().map(u64::from_le_bytes).map_err(|_| damaged())?;
+            let number =
+                number.as_ref().try_into().map(u64::from_le_bytes).map_err(|_| damaged())?;
             if name.is_empty() {
                 catalog.next_id = number;
                 continue;

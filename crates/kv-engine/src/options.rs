@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use kv_sstable::Compression;
 use kv_vfs::{Fs, StdFs};
+use kv_wal::LogOptions;
 use std::fmt;
 use std::sync::Arc;
 
@@ -63,7 +64,9 @@ impl Default for Options {
             table_size: 32 * MIB,
             level0_runs: 4,
             space_amplification: 1.15,
-            background_threads: std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 8),
+            background_threads: std::thread::available_parallelism()
+                .map_or(2, |n| n.get())
+                .clamp(2, 8),
             wal_limit: 256 * MIB,
             disk_limit: u64::MAX,
             rate_limit: u64::MAX,
@@ -295,6 +298,12 @@ impl Options {
     /// What the memtables leave of the budget.
     pub(crate) fn cache_bytes(&self) -> u64 {
         self.memory_budget.saturating_sub(3 * self.memtable_limit()).max(16 * KIB)
+    }
+
+    /// How space for the log is reserved: in steps that are small beside every limit.
+    pub(crate) fn log_options(&self) -> LogOptions {
+        let step = (4 * MIB).min(self.memtable_limit() / 4).min(self.disk_limit / 16);
+        LogOptions { allocation_chunk: step.max(16 * KIB) }
     }
 
     /// Log bytes at which the memtable is written out: with two memtables waiting and one in use

@@ -1,6 +1,6 @@
 //! A moment that readers hold on to.
 
-use crate::db::Handle;
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::read::cursor::Cursor;
@@ -20,7 +20,8 @@ pub(crate) struct Moment {
 
 /// The store as it was when the snapshot was taken: reads on it answer the same for ever,
 /// whatever is written, flushed or compacted. Cheap; while it lives, compaction keeps the
-/// versions that it sees. Keeps the store open.
+/// versions that it sees. It does not keep the store open: once that is closed, reads answer
+/// [`ErrorKind::Closed`](crate::ErrorKind::Closed).
 ///
 /// ```
 /// use kv_engine::{Db, Options};
@@ -32,7 +33,7 @@ pub(crate) struct Moment {
 /// # Ok::<(), kv_engine::Error>(())
 /// ```
 pub struct Snapshot {
-    handle: Arc<Handle>,
+    engine: Arc<Engine>,
     space: Arc<Space>,
     moment: Moment,
 }
@@ -44,11 +45,10 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn new(handle: Arc<Handle>, space: Arc<Space>) -> Snapshot {
-        let engine = &handle.engine;
+    pub(crate) fn new(engine: Arc<Engine>, space: Arc<Space>) -> Snapshot {
         let now_ms = engine.now_ms();
         let seq = engine.snapshots.acquire(&engine.publisher, now_ms);
-        Snapshot { handle, space, moment: Moment { seq, now_ms } }
+        Snapshot { engine, space, moment: Moment { seq, now_ms } }
     }
 
     /// The same moment in another keyspace.
@@ -64,9 +64,9 @@ impl Snapshot {
     /// ```
     pub fn within(&self, keyspace: &Keyspace) -> Snapshot {
         let Moment { seq, now_ms } = self.moment;
-        self.handle.engine.snapshots.share(seq, now_ms);
+        self.engine.snapshots.share(seq, now_ms);
         Snapshot {
-            handle: Arc::clone(&self.handle),
+            engine: Arc::clone(&self.engine),
             space: Arc::clone(keyspace.space()),
             moment: self.moment,
         }
@@ -80,7 +80,7 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
-        self.handle.engine.get(&self.space, key.as_ref(), Some(self.moment))
+        self.engine.get(&self.space, key.as_ref(), Some(self.moment))
     }
 
     /// Whether a key had a value at that moment.
@@ -91,7 +91,7 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        self.handle.engine.contains_key(&self.space, key.as_ref(), Some(self.moment))
+        self.engine.contains_key(&self.space, key.as_ref(), Some(self.moment))
     }
 
     /// All pairs of that moment in order.
@@ -102,7 +102,7 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn iter(&self) -> Iter {
-        self.handle.engine.iter(&self.space, Some(self.moment))
+        self.engine.iter(&self.space, Some(self.moment))
     }
 
     /// The pairs in a range at that moment.
@@ -113,7 +113,7 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn range<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Iter {
-        self.handle.engine.range(&self.space, &range, Some(self.moment))
+        self.engine.range(&self.space, &range, Some(self.moment))
     }
 
     /// The pairs whose keys begin with `prefix` at that moment.
@@ -124,7 +124,7 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn prefix(&self, prefix: impl AsRef<[u8]>) -> Iter {
-        self.handle.engine.prefix(&self.space, prefix.as_ref(), Some(self.moment))
+        self.engine.prefix(&self.space, prefix.as_ref(), Some(self.moment))
     }
 
     /// A cursor over that moment.
@@ -135,14 +135,14 @@ impl Snapshot {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn cursor(&self) -> Cursor {
-        self.handle.engine.cursor(&self.space, Some(self.moment))
+        self.engine.cursor(&self.space, Some(self.moment))
     }
 }
 
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let Moment { seq, now_ms } = self.moment;
-        let engine = &self.handle.engine;
+        let engine = &self.engine;
         if engine.snapshots.release(seq, now_ms) {
             // What it held back may now be compacted away.
             engine.background.wake_all();

@@ -17,7 +17,8 @@ pub(crate) const CATALOG_ID: u64 = 1;
 /// The first number for a named keyspace.
 pub(crate) const FIRST_NAMED_ID: u64 = 2;
 
-const DEFAULT_PREFIX: &[u8] = &[0];
+/// What the stored keys of the default keyspace begin with.
+pub(crate) const DEFAULT_PREFIX: &[u8] = &[0];
 
 /// One keyspace of one open store.
 #[derive(Debug)]

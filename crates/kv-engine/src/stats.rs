@@ -164,7 +164,7 @@ impl Stats {
     pub fn prometheus(&self) -> String {
         let mut out = String::new();
         let c = &self.counted;
-        let totals: [(&str, &str, u64); 19] = [
+        let totals: [(&str, &str, u64); 21] = [
             ("writes_total", "Operations written.", c.writes),
             ("write_bytes_total", "Bytes of batches written.", c.write_bytes),
             ("log_bytes_total", "Bytes written to the log.", self.log.bytes),
@@ -172,9 +172,19 @@ impl Stats {
             ("log_syncs_total", "Syncs of the log's file.", self.log.syncs),
             ("flushes_total", "Memtables written out.", c.flushes),
             ("flush_bytes_total", "Bytes that flushes wrote.", c.flush_bytes),
+            ("flush_nanoseconds_total", "Time that flushes took.", c.flush_ns),
             ("compactions_total", "Compactions.", c.compactions),
-            ("compaction_read_bytes_total", "Bytes that compactions read.", c.compaction_read_bytes),
-            ("compaction_write_bytes_total", "Bytes that compactions wrote.", c.compaction_write_bytes),
+            ("compaction_nanoseconds_total", "Time that compactions took.", c.compaction_ns),
+            (
+                "compaction_read_bytes_total",
+                "Bytes that compactions read.",
+                c.compaction_read_bytes,
+            ),
+            (
+                "compaction_write_bytes_total",
+                "Bytes that compactions wrote.",
+                c.compaction_write_bytes,
+            ),
             ("table_moves_total", "Tables moved down without a rewrite.", c.moves),
             ("table_drops_total", "Tables deleted whole.", c.drops),
             ("stops_memtables_total", "Times that writes waited for memtables.", c.stops_memtables),
@@ -188,7 +198,7 @@ impl Stats {
         for (name, help, value) in totals {
             metric(&mut out, name, help, "counter", value);
         }
-        let gauges: [(&str, &str, u64); 12] = [
+        let gauges: [(&str, &str, u64); 14] = [
             ("memtables", "Memtables in memory.", self.memtables as u64),
             ("memtable_bytes", "Bytes of memtables.", self.memtable_bytes),
             ("cache_capacity_bytes", "Bytes that the cache may hold.", self.cache_capacity),
@@ -200,6 +210,8 @@ impl Stats {
             ("live_log_bytes", "Bytes of logs not yet in tables.", self.log_bytes),
             ("table_bytes", "Bytes of tables.", self.table_bytes()),
             ("recovered_cut_bytes", "Log bytes cut when opened.", c.recovered_cut_bytes),
+            ("delay_nanoseconds_per_kib", "What a written KiB costs.", c.delay_ns_per_kib),
+            ("drain_bytes_per_second", "How fast level 0 drains.", c.drain_rate),
             ("refuses_writes", "1 where writes are refused.", u64::from(!self.trouble.is_empty())),
         ];
         for (name, help, value) in gauges {
@@ -241,7 +253,11 @@ impl fmt::Display for Stats {
         writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")?;
         let c = &self.counted;
         let memory = Bytes(self.memtable_bytes);
-        writeln!(f, "memtables   {} with {} entries, {memory}", self.memtables, self.memtable_entries)?;
+        writeln!(
+            f,
+            "memtables   {} with {} entries, {memory}",
+            self.memtables, self.memtable_entries
+        )?;
         let asked = (self.cache_hits + self.cache_misses).max(1);
         writeln!(
             f,
@@ -293,7 +309,11 @@ impl fmt::Display for Stats {
         )?;
         if c.recovered_batches + c.recovered_cut_bytes > 0 {
             let cut = Bytes(c.recovered_cut_bytes);
-            writeln!(f, "recovered   {} batches from logs; {cut} cut from their end", c.recovered_batches)?;
+            writeln!(
+                f,
+                "recovered   {} batches from logs; {cut} cut from their end",
+                c.recovered_batches
+            )?;
         }
         writeln!(f, "settings    {}", self.settings)?;
         match (self.trouble.as_str(), self.read_only) {
@@ -344,7 +364,7 @@ impl crate::engine::Engine {
             open_tables: self.tables.open_count(),
             snapshots: self.snapshots.len(),
             keyspaces: self.catalog.lock().len(),
-            zombie_tables: self.background.state.lock().dead.len(),
+            zombie_tables: self.background.dead_tables(),
             log: self.writer.as_ref().map(|w| w.log.stats()).unwrap_or_default(),
             log_bytes: view.buffers().map(|buffer| buffer.logged()).sum(),
             settings: self.options.summary(),

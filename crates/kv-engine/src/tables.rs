@@ -13,14 +13,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const SHARDS: usize = 16;
+const MAX_SHARDS: usize = 16;
+/// A shard holds at least this many, so that a few open files are shared by all tables.
+const MIN_PER_SHARD: usize = 16;
 
 /// The open tables of one store.
 pub(crate) struct Tables {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     cache: Arc<BlockCache>,
-    shards: [RwLock<HashMap<u64, Open>>; SHARDS],
+    shards: Vec<RwLock<HashMap<u64, Open>>>,
     per_shard: usize,
     map: bool,
     clock: AtomicU64,
@@ -41,12 +43,13 @@ impl Tables {
         max_open: usize,
         map: bool,
     ) -> Tables {
+        let shards = (max_open / MIN_PER_SHARD).clamp(1, MAX_SHARDS);
         Tables {
             fs,
             dir,
             cache: BlockCache::new(cache_bytes),
-            shards: std::array::from_fn(|_| RwLock::default()),
-            per_shard: (max_open / SHARDS).max(1),
+            shards: (0..shards).map(|_| RwLock::default()).collect(),
+            per_shard: max_open / shards,
             map,
             clock: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -58,7 +61,7 @@ impl Tables {
     }
 
     fn shard(&self, number: u64) -> Result<&RwLock<HashMap<u64, Open>>> {
-        let index = number as usize % SHARDS;
+        let index = number as usize % self.shards.len().max(1);
         self.shards.get(index).ok_or_else(Error::closed)
     }
 
@@ -87,9 +90,8 @@ impl Tables {
             };
             open.remove(&oldest);
         }
-        let entry = open
-            .entry(meta.number)
-            .or_insert_with(|| Open { table, used: AtomicU64::new(now) });
+        let entry =
+            open.entry(meta.number).or_insert_with(|| Open { table, used: AtomicU64::new(now) });
         Ok(Arc::clone(&entry.table))
     }
 

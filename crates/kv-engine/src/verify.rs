@@ -117,7 +117,9 @@ impl Engine {
                 Step::End { offset } => return Ok(offset),
                 Step::Torn { offset, reason } | Step::Corrupt { offset, reason } => {
                     let path = path.display();
-                    return Err(Error::corrupt(format!("{path} is damaged at offset {offset}: {reason}")));
+                    return Err(Error::corrupt(format!(
+                        "{path} is damaged at offset {offset}: {reason}"
+                    )));
                 }
             }
         }

@@ -7,6 +7,7 @@ pub(crate) mod worker;
 use crate::compaction::Busy;
 use kv_manifest::Version;
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub(crate) struct Background {
     /// Signalled whenever something changed that a worker or a waiting caller may wait for: a
     /// memtable was sealed or drained, a job ended, a snapshot went, the store failed or closes.
     changed: Condvar,
+    /// How many dead tables wait to be removed.
+    dead: AtomicUsize,
 }
 
 /// Which work is under way. Guarded by one lock, so that no two workers take the same job.
@@ -44,8 +47,6 @@ pub(crate) struct State {
     pub(crate) idle: bool,
     /// Operations written at the last idle look.
     pub(crate) writes_seen: u64,
-    /// `dead` has grown since it was last looked at.
-    pub(crate) newly_dead: bool,
     /// Every version that someone may still read.
     pub(crate) versions: Vec<Weak<Version>>,
 }
@@ -97,8 +98,28 @@ impl Background {
         let mut state = self.state.lock();
         state.versions.retain(|held| held.strong_count() > 0);
         state.versions.push(Arc::downgrade(&version));
-        let before = state.dead.len();
         state.dead.extend(dead);
-        state.newly_dead |= state.dead.len() > before;
+        self.dead.store(state.dead.len(), Ordering::Relaxed);
+    }
+
+    /// Takes out the dead tables that nobody reads.
+    fn take_unread(&self) -> Vec<u64> {
+        let mut state = self.state.lock();
+        let gone = state.take_unread();
+        self.dead.store(state.dead.len(), Ordering::Relaxed);
+        gone
+    }
+
+    /// Dead tables that readers still hold.
+    pub(crate) fn dead_tables(&self) -> usize {
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a reader let a view go, which may have held dead tables. Takes no lock, because
+    /// a view may end wherever one is looked at; a waiter that misses this looks again anyway.
+    pub(crate) fn reader_left(&self) {
+        if self.dead_tables() > 0 {
+            self.changed.notify_all();
+        }
     }
 }

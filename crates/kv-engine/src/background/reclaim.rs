@@ -3,23 +3,28 @@
 
 use crate::background::State;
 use crate::engine::Engine;
-use kv_manifest::FileName;
+use kv_manifest::{FileName, Version};
 use std::collections::HashSet;
+use std::sync::{Arc, Weak};
 
 impl State {
-    /// Whether a dead table may be removed: no version but the current one is held.
+    /// Whether a dead table may be removed. The current version names none of them, so where it is
+    /// the only one that is held, all may go.
     pub(crate) fn has_unread(&mut self) -> bool {
         if self.dead.is_empty() {
             return false;
         }
-        let before = self.versions.len();
         self.versions.retain(|version| version.strong_count() > 0);
-        // The tables of a version may be dead only once that version has gone.
-        before > self.versions.len() || std::mem::take(&mut self.newly_dead)
+        self.versions.len() <= 1 || self.dead.iter().any(|number| !self.is_held(*number))
+    }
+
+    fn is_held(&self, number: u64) -> bool {
+        let names = |version: Arc<Version>| version.files().any(|(_, meta)| meta.number == number);
+        self.versions.iter().filter_map(Weak::upgrade).any(names)
     }
 
     /// Takes out the dead tables that no reader holds any more.
-    fn take_unread(&mut self) -> Vec<u64> {
+    pub(super) fn take_unread(&mut self) -> Vec<u64> {
         let mut held: HashSet<u64> = HashSet::new();
         self.versions.retain(|version| match version.upgrade() {
             Some(version) => {
@@ -38,7 +43,7 @@ impl Engine {
     /// Removes the dead tables that nobody reads any more. A table that cannot be removed now is
     /// removed by the next open: the manifest does not name it.
     pub(crate) fn reclaim(&self) {
-        let gone = self.background.state.lock().take_unread();
+        let gone = self.background.take_unread();
         for number in gone {
             self.tables.forget(number);
             let _ = self.fs.remove(&self.table_path(number));

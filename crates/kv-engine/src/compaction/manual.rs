@@ -1,5 +1,6 @@
 //! `Db::compact`: everything down to the last level, step by step, on the caller's thread.
 
+use crate::background::State;
 use crate::compaction::expand::{Compaction, Reason, expand};
 use crate::compaction::pick::move_if_free;
 use crate::compaction::policy::Policy;
@@ -7,7 +8,7 @@ use crate::compaction::run::Task;
 use crate::compaction::score::{LAST, targets};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::background::State;
+use kv_core::SeqNo;
 use kv_manifest::{FileMeta, Version};
 use std::sync::Arc;
 
@@ -15,25 +16,32 @@ use std::sync::Arc;
 struct Plan<'a> {
     version: &'a Version,
     policy: &'a Policy,
-    /// Tables with a number from here on were made since it began, and are left.
-    until: u64,
+    /// Where the compaction began: tables with newer entries only need not go down.
+    began: Began,
     /// No snapshot sees a difference up to here.
     oldest_snapshot: u64,
-    now_ms: u64,
+}
+
+/// The moment at which a full compaction began.
+#[derive(Clone, Copy)]
+struct Began {
+    seq: SeqNo,
+    /// The oldest clock that any reader read with.
+    clock_ms: u64,
 }
 
 impl Plan<'_> {
     fn is_old(&self, file: &FileMeta) -> bool {
-        file.number < self.until
+        file.min_seq <= self.began.seq
     }
 
-    /// Whether a table of the last level holds anything that a rewrite takes away.
+    /// Whether a table of the last level holds anything that a rewrite takes away. After the
+    /// rewrite it does not, so this ends.
     fn wants_rewrite(&self, file: &FileMeta) -> bool {
         let dead = file.tombstones > 0 || file.range_tombstones > 0;
-        let expired = file.min_expiry <= self.now_ms;
+        let expired = file.min_expiry <= self.began.clock_ms;
         let seen_alike = file.max_seq <= self.oldest_snapshot;
-        self.is_old(file)
-            && ((dead && seen_alike) || expired || file.compression != self.policy.bottom_codec)
+        (dead && seen_alike) || expired || file.compression != self.policy.bottom_codec
     }
 
     /// The tables of the next step and where they go, from the top down.
@@ -44,9 +52,7 @@ impl Plan<'_> {
             return Some((0, runs.to_vec(), targets(self.version, self.policy).base));
         }
         for level in 1..LAST {
-            let files = self.version.level(level);
-            // What was pushed down since keeps its place in the queue by being on a deeper level.
-            if let Some(file) = files.first() {
+            if let Some(file) = self.version.level(level).iter().find(|file| self.is_old(file)) {
                 return Some((level, vec![Arc::clone(file)], level + 1));
             }
         }
@@ -65,9 +71,10 @@ impl Engine {
     /// Merges everything that was written so far down to the last level.
     pub(crate) fn compact_all(&self) -> Result<()> {
         self.flush()?;
-        let until = self.new_file_number()?;
+        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let began = Began { seq: self.publisher.visible(), clock_ms: kept.oldest_clock_ms };
         loop {
-            let step = self.background.wait_with(|state| self.next_step(state, until));
+            let step = self.background.wait_with(|state| self.next_step(state, began));
             match step? {
                 Step::Done => return Ok(()),
                 Step::Run(task) => {
@@ -85,7 +92,7 @@ impl Engine {
     }
 
     /// The next step, or `None` to wait for a running job that stands in the way.
-    fn next_step(&self, state: &mut State, until: u64) -> Option<Result<Step>> {
+    fn next_step(&self, state: &mut State, began: Began) -> Option<Result<Step>> {
         if state.stopping {
             return Some(Err(Error::closed()));
         }
@@ -95,13 +102,8 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let policy = self.policy();
         let kept = self.snapshots.kept(&self.publisher, self.now_ms());
-        let plan = Plan {
-            version: &version,
-            policy: &policy,
-            until,
-            oldest_snapshot: kept.oldest(),
-            now_ms: kept.oldest_clock_ms,
-        };
+        let plan =
+            Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
         let Some((level, files, output_level)) = plan.next() else {
             return Some(Ok(Step::Done));
         };

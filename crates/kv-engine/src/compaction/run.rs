@@ -109,8 +109,7 @@ impl Engine {
         match compaction.kind {
             Kind::Move => {
                 let files = compaction.files();
-                edit.added =
-                    files.map(|(_, f)| (compaction.output_level, Arc::clone(f))).collect();
+                edit.added = files.map(|(_, f)| (compaction.output_level, Arc::clone(f))).collect();
                 self.counters.moves.fetch_add(count, Ordering::Relaxed);
             }
             Kind::Drop => {

@@ -13,15 +13,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::options::Options;
 use crate::read::view::View;
+use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::tables::Tables;
 use crate::write::buffer::WriteBuffer;
 use crate::write::publish::Publisher;
 use arc_swap::ArcSwap;
 use kv_core::SeqNo;
-use kv_manifest::{Manifest, State, Version};
+use kv_manifest::{FileName, Manifest, Version};
 use kv_vfs::{Fs, FsLock};
-use kv_wal::{Log, LogOptions, Segment};
+use kv_wal::{Log, Segment};
 use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,11 +41,8 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
         return Err(Error::invalid("the path of the store is empty"));
     }
     let opening = Opening { fs: Arc::clone(&options.file_system), dir: path.to_owned(), options };
-    let engine = if opening.options.read_only {
-        opening.read_only()?
-    } else {
-        opening.read_write()?
-    };
+    let engine =
+        if opening.options.read_only { opening.read_only()? } else { opening.read_write()? };
     engine.load_catalog()?;
     worker::start(&engine)?;
     Ok(engine)
@@ -72,7 +70,9 @@ impl Opening {
         let dir = self.dir.display();
         Error::new(
             ErrorKind::NotFound,
-            format!("{dir}: there is no store here; check the path, or open with create_if_missing"),
+            format!(
+                "{dir}: there is no store here; check the path, or open with create_if_missing"
+            ),
         )
     }
 
@@ -139,7 +139,8 @@ impl Opening {
         // From here on files are made. The switch to the new manifest is the moment at which the
         // recovered state becomes the state of the store.
         let numbers = AtomicU64::new(next_file);
-        let segment = Segment::create(&*self.fs, &kv_manifest::FileName::Log(log_number).path(&self.dir), log_number)?;
+        let path = FileName::Log(log_number).path(&self.dir);
+        let segment = Segment::create(&*self.fs, &path, log_number)?;
         state.log_floor = log_number;
         state.logs = [log_number].into();
         let manifest_number = numbers.fetch_add(1, Ordering::Relaxed);
@@ -148,7 +149,7 @@ impl Opening {
         let version = Arc::clone(&state.version);
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
         self.clean_up(&files, &version)?;
-        let log = Log::start(segment, None, last_seq + 1, LogOptions::default())?;
+        let log = Log::start(segment, None, last_seq + 1, self.options.log_options())?;
         let buffer = self.buffer(log_number);
         let writer = Writer {
             log,
@@ -170,14 +171,15 @@ impl Opening {
     /// An empty memtable for the writes of log segment `log`.
     fn buffer(&self, log: u64) -> Arc<WriteBuffer> {
         let limit = self.options.memtable_limit() as usize;
-        WriteBuffer::new(log, limit, 0, self.options.segment_limit())
+        WriteBuffer::new(log, limit, 0, self.options.segment_limit(), DEFAULT_PREFIX)
     }
 
     fn assemble(&self, parts: Parts, tables: Arc<Tables>) -> Arc<Engine> {
         let mut buffers = parts.buffers.into_iter().rev();
         let active = buffers.next().unwrap_or_else(|| self.buffer(0));
-        let view = View::new(active, buffers.collect(), Arc::clone(&parts.version));
-        let background = Background::default();
+        let background = Arc::new(Background::default());
+        let version = Arc::clone(&parts.version);
+        let view = View::new(active, buffers.collect(), version, Arc::clone(&background));
         background.retire(parts.version, std::iter::empty());
         let engine = Arc::new(Engine {
             fs: Arc::clone(&self.fs),

@@ -2,6 +2,7 @@
 
 use super::Opening;
 use crate::error::{Error, Result};
+use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::write::buffer::WriteBuffer;
 use kv_core::{Op, SeqNo, decode_batch};
@@ -39,9 +40,8 @@ impl<'a> Filler<'a> {
     /// Inserts one batch. Batches that the tables hold already are skipped.
     /// Answers how many sequence numbers the batch takes.
     pub(super) fn add(&mut self, first: SeqNo, payload: &[u8]) -> Result<u64> {
-        let malformed = |e| {
-            Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"))
-        };
+        let malformed =
+            |e| Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"));
         let ops = decode_batch(payload).map_err(malformed)?;
         let count = u64::from(ops.remaining());
         if count == 0 || first + (count - 1) <= self.last_seq {
@@ -83,7 +83,7 @@ impl<'a> Filler<'a> {
 impl Opening {
     /// An empty memtable with room for a batch of `bound` bytes.
     fn buffer_for(&self, bound: usize) -> Arc<WriteBuffer> {
-        WriteBuffer::new(0, self.options.memtable_limit() as usize, bound, u64::MAX)
+        WriteBuffer::new(0, self.options.memtable_limit() as usize, bound, u64::MAX, DEFAULT_PREFIX)
     }
 
     /// The log segments to be replayed. Every one that the manifest names must be there.

@@ -1,5 +1,6 @@
 //! What a read sees: the memtables and the version of one moment, never changed once published.
 
+use crate::background::Background;
 use crate::write::buffer::WriteBuffer;
 use kv_core::{RangeTombstone, RangeTombstones, SeqNo};
 use kv_manifest::Version;
@@ -15,6 +16,8 @@ pub(crate) struct View {
     pub(crate) version: Arc<Version>,
     /// Whether any table holds range tombstones, so that reads without any pay nothing.
     pub(crate) tables_delete_ranges: bool,
+    /// Hears when the view ends.
+    background: Arc<Background>,
     /// The tables' range tombstones joined, made by the first iterator that needs them.
     pub(crate) table_tombstones: OnceLock<Arc<RangeTombstones>>,
 }
@@ -24,9 +27,11 @@ impl View {
         active: Arc<WriteBuffer>,
         sealed: Vec<Arc<WriteBuffer>>,
         version: Arc<Version>,
+        background: Arc<Background>,
     ) -> View {
         let tables_delete_ranges = version.has_range_tombstones();
-        View { active, sealed, version, tables_delete_ranges, table_tombstones: OnceLock::new() }
+        let table_tombstones = OnceLock::new();
+        View { active, sealed, version, tables_delete_ranges, background, table_tombstones }
     }
 
     /// This view with another active memtable, the old one sealed.
@@ -34,7 +39,7 @@ impl View {
         let mut sealed = Vec::with_capacity(self.sealed.len() + 1);
         sealed.push(Arc::clone(&self.active));
         sealed.extend(self.sealed.iter().cloned());
-        View::new(active, sealed, Arc::clone(&self.version))
+        View::new(active, sealed, Arc::clone(&self.version), Arc::clone(&self.background))
     }
 
     /// This view with other tables, and without the memtable that they now hold.
@@ -45,7 +50,7 @@ impl View {
             .filter(|buffer| flushed.is_none_or(|gone| !std::ptr::eq(Arc::as_ptr(buffer), gone)))
             .cloned()
             .collect();
-        View::new(Arc::clone(&self.active), sealed, version)
+        View::new(Arc::clone(&self.active), sealed, version, Arc::clone(&self.background))
     }
 
     /// All memtables, newest first.
@@ -60,5 +65,11 @@ impl View {
             .flat_map(|buffer| buffer.table.range_tombstones().iter().collect::<Vec<_>>())
             .filter(|tombstone| tombstone.seq <= snapshot)
             .collect()
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        self.background.reader_left();
     }
 }

@@ -32,11 +32,18 @@ pub(crate) struct WriteBuffer {
 
 impl WriteBuffer {
     /// A buffer for the writes of log segment `log` that is full at `limit` arena bytes or
-    /// `log_limit` log bytes, with room for one batch of `at_least` bytes.
-    pub(crate) fn new(log: u64, limit: usize, at_least: usize, log_limit: u64) -> Arc<WriteBuffer> {
+    /// `log_limit` log bytes, with room for one batch of `at_least` bytes. Keys that begin with
+    /// `like` are found fastest.
+    pub(crate) fn new(
+        log: u64,
+        limit: usize,
+        at_least: usize,
+        log_limit: u64,
+        like: &[u8],
+    ) -> Arc<WriteBuffer> {
         let capacity = (2 * limit).max(at_least) + SLACK;
         Arc::new(WriteBuffer {
-            table: Arc::new(Memtable::with_prefix(capacity, &[0])),
+            table: Arc::new(Memtable::with_prefix(capacity, like)),
             log,
             limit,
             capacity,

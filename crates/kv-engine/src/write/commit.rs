@@ -142,7 +142,8 @@ impl Engine {
             batch.encoded.set_expiry(*at, expiry(now_ms, *ttl).unwrap_or(u64::MAX));
         }
         let payload = batch.encoded.as_bytes();
-        let unreadable = |e: kv_core::Malformed| Error::invalid(format!("a batch is malformed: {e}"));
+        let unreadable =
+            |e: kv_core::Malformed| Error::invalid(format!("a batch is malformed: {e}"));
         let ops = decode_batch(payload).map_err(unreadable)?;
         let mut bound = 0usize;
         for op in ops.clone() {
@@ -211,12 +212,7 @@ impl Engine {
                 Ok(admitted) => return Ok(admitted),
                 Err(Refused::Full(full)) => self.make_room(writer, &full, write.bound)?,
                 Err(Refused::Other(error)) => return Err(error),
-                Err(Refused::Log(error)) => {
-                    let retryable = matches!(error, kv_wal::Error::NoSpace { .. });
-                    let error = Error::from(error);
-                    let error = if retryable { error } else { self.writes_failed(&error) };
-                    return Err(error);
-                }
+                Err(Refused::Log(error)) => return Err(self.log_refused(error)),
             }
         }
     }
@@ -256,6 +252,13 @@ impl Engine {
         Err(Error::new(ErrorKind::NoSpace, message))
     }
 
+    /// What a caller hears of a log that took nothing. Only a failed write or sync is final.
+    pub(crate) fn log_refused(&self, error: kv_wal::Error) -> Error {
+        let fatal = matches!(error, kv_wal::Error::Poisoned { .. });
+        let error = Error::from(error);
+        if fatal { self.writes_failed(&error) } else { error }
+    }
+
     /// Why writes end, for a write whose predecessor failed.
     fn broken_off(&self) -> Error {
         self.health.fatal().cloned().unwrap_or_else(Error::closed)
@@ -266,7 +269,10 @@ impl Engine {
 /// epoch; `None` where that is too far for the clock.
 fn expiry(now_ms: u64, ttl: Duration) -> Option<u64> {
     // The largest number is kept for "never" in a batch.
-    u64::try_from(ttl.as_millis()).ok().and_then(|ms| now_ms.checked_add(ms)).filter(|at| *at < u64::MAX)
+    u64::try_from(ttl.as_millis())
+        .ok()
+        .and_then(|ms| now_ms.checked_add(ms))
+        .filter(|at| *at < u64::MAX)
 }
 
 /// A few bytes and a LEB128 number on the stack.

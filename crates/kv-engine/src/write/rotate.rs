@@ -2,7 +2,7 @@
 //! the background work is behind.
 
 use crate::engine::{Engine, Writer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::read::view::View;
 use crate::write::buffer::WriteBuffer;
 use crate::write::stall::{Cause, Debt, Pace, pace};
@@ -119,17 +119,14 @@ impl Engine {
         };
         let limit = self.options.memtable_limit() as usize;
         let segment_limit = self.options.segment_limit();
-        let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit);
+        let like = full.table.common_prefix();
+        let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit, like);
         let rolled = writer.log.roll(segment, |next_seq| {
             full.seal(next_seq - 1);
             self.view.rcu(|old| Arc::new(old.rotated(Arc::clone(&active))));
         });
         drop(next);
-        if let Err(error) = rolled {
-            let retryable = matches!(error, kv_wal::Error::NoSpace { .. });
-            let error = Error::from(error);
-            return Err(if retryable { error } else { self.writes_failed(&error) });
-        }
+        rolled.map_err(|error| self.log_refused(error))?;
         self.measure();
         Ok(())
     }
