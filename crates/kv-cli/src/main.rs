@@ -1,1 +1,67 @@
-fn main() {}
+//! The program `kv`: an ordered key-value store on the command line.
+//!
+//! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`
+//! and `maintain` a group of commands. `form` knows how bytes are shown and given, `records` how
+//! a key and its value stand in a line of a file. `store` opens the store, `output` and `failure`
+//! are the ways out.
+//!
+//! Exit codes: 0 done; 1 the key, keyspace or store is not there; 2 wrong usage; 3 the store, a
+//! file or the input is damaged or refused. What went wrong is one line on standard error. A
+//! reader of the output that goes away ends the program quietly.
+#![forbid(unsafe_code)]
+
+mod args;
+mod data;
+mod dump;
+mod failure;
+mod form;
+mod keyspaces;
+mod load;
+mod maintain;
+mod output;
+mod progress;
+mod records;
+mod scan;
+mod store;
+
+use args::{Args, Command};
+use clap::{CommandFactory, Parser};
+use failure::Failure;
+use output::Output;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let dir = &args.data_dir;
+    let mut out = Output::new(args.json);
+    match args.command {
+        Command::Put(args) => data::put(dir, args),
+        Command::Get(args) => data::get(dir, args, &mut out),
+        Command::Delete(args) => data::delete(dir, args),
+        Command::Scan(args) => scan::scan(dir, args, &mut out),
+        Command::Count(args) => scan::count(dir, args, &mut out),
+        Command::Load(args) => load::load(dir, args, &mut out),
+        Command::Dump(args) => dump::dump(dir, args, &mut out),
+        Command::Keyspaces => keyspaces::list(dir, &mut out),
+        Command::DropKeyspace { name } => keyspaces::remove(dir, &name),
+        Command::Flush => maintain::flush(dir),
+        Command::Compact => maintain::compact(dir),
+        Command::Stats { prometheus } => maintain::stats(dir, prometheus, &mut out),
+        Command::Verify => maintain::verify(dir, &mut out),
+        Command::Completions { shell } => completions(shell, &mut out),
+    }?;
+    out.finish()
+}
+
+fn completions(shell: clap_complete::Shell, out: &mut Output) -> Result<(), Failure> {
+    // Into memory first: the generator panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);
+    out.bytes(&script)
+}

@@ -1,0 +1,364 @@
+//! The grammar of the command line.
+
+use crate::form::Format;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// An ordered key-value store in a directory.
+#[derive(Debug, Parser)]
+#[command(name = "kv", version, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The directory of the store
+    #[arg(long, global = true, value_name = "PATH", env = "KV_DATA_DIR", default_value = "./data")]
+    pub(crate) data_dir: PathBuf,
+    /// Answer in JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  kv put fruit/apple red
+  kv get fruit/apple
+  kv scan --prefix fruit/
+
+Exit codes:
+  0  done
+  1  the key, the keyspace or the store is not there
+  2  wrong usage
+  3  the store, a file or the input is damaged or refused";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Set a key's value; creates the store where there is none
+    #[command(
+        visible_alias = "set",
+        after_help = "\
+Examples:
+  kv put fruit/apple red
+  kv put session/17 alice --ttl 30m
+  kv put photo < photo.jpg
+  kv put --hex 00ff cafe
+  kv put -- --key --value"
+    )]
+    Put(Put),
+    /// Print a key's value
+    #[command(after_help = "\
+Examples:
+  kv get fruit/apple
+  kv get photo --raw > photo.jpg
+  kv get --hex 00ff")]
+    Get(Get),
+    /// Delete keys; a key that is not there is no error
+    #[command(
+        visible_alias = "rm",
+        after_help = "\
+Examples:
+  kv delete fruit/apple
+  kv rm fruit/apple fruit/pear"
+    )]
+    Delete(Delete),
+    /// Print the keys of a range with their values, in key order
+    #[command(after_help = "\
+Examples:
+  kv scan --prefix fruit/
+  kv scan --from fruit/b --to fruit/m --keys-only
+  kv scan --reverse --limit 10")]
+    Scan(Scan),
+    /// Count the keys of a range
+    #[command(after_help = "\
+Examples:
+  kv count
+  kv count --prefix fruit/")]
+    Count(Count),
+    /// Store the records of a file, or of standard input
+    #[command(after_help = "\
+Examples:
+  kv load fruit.tsv
+  kv load people.csv --header --keyspace people
+  kv dump | kv --data-dir ./copy load", long_about = LOAD_ABOUT)]
+    Load(Load),
+    /// Print all keys with their values, so that `load` reads them back exactly
+    #[command(after_help = "\
+Examples:
+  kv dump > fruit.tsv
+  kv dump --json --keyspace people > people.jsonl", long_about = DUMP_ABOUT)]
+    Dump(Dump),
+    /// List the named keyspaces
+    #[command(after_help = "\
+Example:
+  kv keyspaces")]
+    Keyspaces,
+    /// Delete a keyspace and all in it
+    #[command(after_help = "\
+Example:
+  kv drop-keyspace people")]
+    DropKeyspace {
+        /// Its name
+        name: String,
+    },
+    /// Merge all tables, and wait: frees what deleted and overwritten data still takes
+    #[command(after_help = "\
+Example:
+  kv compact")]
+    Compact,
+    /// Write everything from the log into tables
+    #[command(after_help = "\
+Example:
+  kv flush")]
+    Flush,
+    /// Print what the store holds, level by level
+    #[command(after_help = "\
+Examples:
+  kv stats
+  kv stats --prometheus")]
+    Stats {
+        /// In Prometheus' text form
+        #[arg(long)]
+        prometheus: bool,
+    },
+    /// Read every byte of the store and check it; damage is listed, and the exit code is then 3
+    #[command(after_help = "\
+Example:
+  kv verify")]
+    Verify,
+    /// Print a script that completes this program's arguments in a shell
+    #[command(after_help = "\
+Examples:
+  kv completions bash > ~/.local/share/bash-completion/completions/kv
+  kv completions fish > ~/.config/fish/completions/kv.fish")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const LOAD_ABOUT: &str = "\
+Store the records of a file, or of standard input
+
+The form follows from the file's name (.csv; .json, .jsonl, .ndjson; all else is tab-separated) \
+unless --input tells it:
+
+  tsv   KEY, a tab, VALUE, a line end. The value is everything up to the line end, further tabs \
+and a carriage return included; nothing is an escape, except in a line that `dump` escaped.
+  csv   two columns, quoted where needed.
+  json  a line for each object with \"key\" and \"value\", or \"key_hex\" and \"value_hex\" for bytes \
+that are not UTF-8.
+
+Records are written in batches, and made durable every 64 MiB and at the end. The first bad \
+record ends the load with its line number, and those before it stay; a record that is loaded \
+twice changes nothing.";
+
+const DUMP_ABOUT: &str = "\
+Print all keys with their values, so that `load` reads them back exactly
+
+A line is KEY, a tab, VALUE. Printable UTF-8 stands as it is, and the value may hold tabs. A record \
+with anything else in it becomes a line that begins with the control character DLE (0x10), in \
+which a backslash introduces \\\\, \\t, \\n, \\r or \\xNN. With --json every line is an object, and \
+bytes that are not UTF-8 stand in hexadecimal in \"key_hex\" and \"value_hex\". Times to live are not \
+printed: a loaded record stays.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Space {
+    /// The keyspace; the default one has no name
+    #[arg(long = "keyspace", value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Put {
+    /// The key
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) key: OsString,
+    /// The value; read from standard input, byte for byte, when it is not given
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) value: Option<OsString>,
+    /// How long the value lives: a number and ms, s, m, h or d
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    pub(crate) ttl: Option<Duration>,
+    /// KEY and VALUE are hexadecimal
+    #[arg(long)]
+    pub(crate) hex: bool,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// The key
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) key: OsString,
+    #[command(flatten)]
+    pub(crate) view: View,
+    /// The bytes as they are, and no newline behind them: the same as --format raw
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) raw: bool,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct View {
+    /// How keys and values are shown
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The given keys are hexadecimal; keys and values are shown so too, unless --format says else
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+impl View {
+    pub(crate) fn format(&self) -> Format {
+        self.format.unwrap_or(if self.hex { Format::Hex } else { Format::Auto })
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Delete {
+    /// The keys
+    #[arg(required = true, allow_negative_numbers = true)]
+    pub(crate) keys: Vec<OsString>,
+    /// The keys are hexadecimal
+    #[arg(long)]
+    pub(crate) hex: bool,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Range {
+    /// Only keys that begin with this
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["from", "to"])]
+    pub(crate) prefix: Option<OsString>,
+    /// The first key
+    #[arg(long, value_name = "KEY", visible_alias = "start")]
+    pub(crate) from: Option<OsString>,
+    /// The key behind the last one
+    #[arg(long, value_name = "KEY", visible_alias = "end")]
+    pub(crate) to: Option<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Scan {
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// From the last key to the first
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// At most so many keys
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// No values
+    #[arg(long)]
+    pub(crate) keys_only: bool,
+    #[command(flatten)]
+    pub(crate) view: View,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Count {
+    #[command(flatten)]
+    pub(crate) range: Range,
+    /// The given keys are hexadecimal
+    #[arg(long)]
+    pub(crate) hex: bool,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Load {
+    /// The file; standard input when it is - or not given
+    pub(crate) file: Option<PathBuf>,
+    /// The form of the records
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) input: Option<Input>,
+    /// Skip the first record of a CSV file
+    #[arg(long)]
+    pub(crate) header: bool,
+    /// Each line of a tab-separated file is a key, and its value is empty
+    #[arg(long)]
+    pub(crate) keys_only: bool,
+    /// Report bad records and go on
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+/// The forms of records that can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Input {
+    /// Tab-separated
+    Tsv,
+    /// Comma-separated
+    Csv,
+    /// A JSON object a line
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Dump {
+    #[command(flatten)]
+    pub(crate) space: Space,
+}
+
+/// A number and its unit; seconds without one.
+fn ttl(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis_of_unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "d" => 24 * 60 * 60 * 1000,
+        _ => return Err("expected a number and ms, s, m, h or d, such as 30s".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "expected a number, such as 30s".to_owned())?;
+    let millis = number.checked_mul(millis_of_unit).ok_or("too long a time")?;
+    Ok(Duration::from_millis(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Args::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let name = command.get_name();
+            assert!(help.contains("Example"), "{name}");
+            assert!(help.contains("\n  kv "), "{name}");
+        }
+    }
+
+    #[test]
+    fn times_have_units() {
+        let millis = |text| ttl(text).map(|time| time.as_millis());
+        assert_eq!(millis("250ms"), Ok(250));
+        assert_eq!(millis("30"), Ok(30_000));
+        assert_eq!(millis("30s"), Ok(30_000));
+        assert_eq!(millis("2m"), Ok(120_000));
+        assert_eq!(millis("1h"), Ok(3_600_000));
+        assert_eq!(millis("7d"), Ok(604_800_000));
+        for wrong in
+            ["", "s", "-1s", "1.5s", "1w", "1 s", "99999999999999999999s", "18446744073709551615d"]
+        {
+            assert!(millis(wrong).is_err(), "{wrong}");
+        }
+    }
+}

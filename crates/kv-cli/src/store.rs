@@ -1,0 +1,46 @@
+//! Opening the store in the way that a command needs.
+
+use crate::args::Space;
+use crate::failure::Failure;
+use kv_engine::{Db, ErrorKind, Keyspace, Options};
+use std::path::Path;
+
+/// For a command that only reads: works beside a live writer, and never creates anything.
+pub(crate) fn for_reading(dir: &Path) -> Result<Db, Failure> {
+    open(dir, Options::default().read_only(true))
+}
+
+/// For a command that changes what is there.
+pub(crate) fn for_upkeep(dir: &Path) -> Result<Db, Failure> {
+    open(dir, Options::default().create_if_missing(false))
+}
+
+/// For a command that writes; creates the store where there is none.
+pub(crate) fn for_writing(dir: &Path) -> Result<Db, Failure> {
+    open(dir, Options::default())
+}
+
+/// For a command that writes much and syncs by itself.
+pub(crate) fn for_loading(dir: &Path) -> Result<Db, Failure> {
+    open(dir, Options::default().sync_on_write(false))
+}
+
+fn open(dir: &Path, options: Options) -> Result<Db, Failure> {
+    Db::open(dir, options).map_err(|error| match error.kind() {
+        // The engine's remedy is one for programmers.
+        ErrorKind::NotFound => Failure::missing(format!(
+            "there is no store at {}; --data-dir or KV_DATA_DIR names another place",
+            dir.display()
+        )),
+        _ => error.into(),
+    })
+}
+
+/// A keyspace that must exist.
+pub(crate) fn existing(db: &Db, space: &Space) -> Result<Keyspace, Failure> {
+    // Asking for it by name would create it.
+    if space.name.is_empty() || db.keyspaces()?.contains(&space.name) {
+        return Ok(db.keyspace(&space.name)?);
+    }
+    Err(Failure::missing(format!("there is no keyspace {:?}", space.name)))
+}

@@ -1,0 +1,42 @@
+//! `flush`, `compact`, `stats`, `verify` and `completions`.
+
+use crate::Kv;
+
+#[test]
+fn data_stays_through_flush_and_compact() {
+    let kv = Kv::with(&[("a", "1"), ("b", "2")]);
+    kv.ok(&["flush"]);
+    kv.ok(&["rm", "a"]);
+    kv.ok(&["compact"]);
+    assert_eq!(kv.ok(&["dump"]), "b\t2\n");
+    assert!(kv.ok(&["verify"]).contains("no damage"));
+}
+
+#[test]
+fn verify_answers_in_json() {
+    let kv = Kv::with(&[("a", "1")]);
+    let answer = kv.ok(&["verify", "--json"]);
+    assert!(answer.starts_with("{\"damage\":[],\"ok\":true,\"summary\":"), "{answer}");
+}
+
+#[test]
+fn stats_for_people_and_for_machines() {
+    let kv = Kv::with(&[("a", "1")]);
+    assert!(kv.ok(&["stats"]).contains("level"));
+    let text = kv.ok(&["stats", "--prometheus"]);
+    assert!(text.contains("# TYPE ") && text.ends_with('\n'), "{text}");
+    let metric = text.lines().find(|line| !line.starts_with('#')).unwrap();
+    let (name, _) = metric.rsplit_once(' ').unwrap();
+    let json: serde_json::Value = serde_json::from_str(&kv.ok(&["stats", "--json"])).unwrap();
+    assert!(json[name].is_number(), "{json}");
+}
+
+#[test]
+fn completions_for_each_shell() {
+    let kv = Kv::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = kv.ok(&["completions", shell]);
+        assert!(script.contains("drop-keyspace"), "{shell}");
+    }
+    kv.run(&["completions", "csh"]).fails(2, "csh");
+}
