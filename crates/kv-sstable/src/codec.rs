@@ -46,7 +46,7 @@ const SNAPPY: u8 = 2;
 const ZSTD: u8 = 3;
 
 /// A way to make bytes shorter and to get them back.
-pub trait Codec: Send + Sync {
+pub(crate) trait Codec: Send + Sync {
     /// The name that people know it by.
     fn name(&self) -> &'static str;
     /// How many bytes one compressed byte can stand for at most: bounds what a damaged length

@@ -84,11 +84,10 @@ impl TableCursor {
 
     /// Loads the top index if need be; answers how many partitions there are.
     fn load_top(&mut self) -> Result<usize> {
-        let top = match self.top.take() {
-            Some(top) => top,
-            None => self.table.top()?.clone(),
-        };
-        Ok(self.top.insert(top).count())
+        if self.top.is_none() {
+            self.top = Some(self.table.top()?.clone());
+        }
+        Ok(self.top.as_ref().map_or(0, Block::count))
     }
 
     /// Loads partition `p`, which exists; answers how many blocks it has.

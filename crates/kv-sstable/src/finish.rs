@@ -8,7 +8,7 @@ use crate::handle::Handle;
 use crate::index::Partition;
 use crate::range_tombstones;
 use crate::seal::BlockType;
-use crate::writer::{TableBuilder, append_sealed};
+use crate::writer::{Next, TableBuilder, append_sealed};
 use bytes::Bytes;
 
 /// What a finished table is to whoever keeps track of tables.
@@ -55,7 +55,7 @@ impl TableBuilder {
     /// Writes the rest of the table and makes the file durable; its name in the directory is up
     /// to the caller.
     pub fn finish(mut self) -> Result<TableSummary> {
-        self.write_block(None)?;
+        self.write_block(Next::Nothing)?;
         self.properties.last_key = Bytes::copy_from_slice(&self.last_key);
         let mut footer = Footer {
             compression: self.options.compression.id(),
@@ -87,7 +87,7 @@ impl TableBuilder {
     /// Writes the partitions and the top index; answers the place of the latter.
     fn write_index(&mut self) -> Result<Handle> {
         let index = std::mem::take(&mut self.index);
-        let partitions = index.finish(self.last_trailer).ok_or_else(|| self.too_long())?;
+        let partitions = index.finish().ok_or_else(|| self.too_long())?;
         self.properties.index_partitions = partitions.len() as u64;
         let mut top = BlockBuilder::default();
         let mut previous: Option<Vec<u8>> = None;

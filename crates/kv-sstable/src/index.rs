@@ -3,7 +3,8 @@
 //! An index entry is a separator and the handle of a block: the separator is at or behind the
 //! block's last entry and before the next block's first. Where the two have different keys it is
 //! the shortest key between them, with the trailer that sorts behind every version; where one
-//! key's versions span both it is the last entry's key and trailer.
+//! key's versions span both it is the last entry's key and trailer. The last block's separator
+//! has its last key.
 
 use crate::block::{Block, BlockBuilder, common_prefix_len};
 use crate::handle::Handle;
@@ -41,12 +42,12 @@ pub(crate) fn separator(last: &[u8], next: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Collects the index of a table while its data blocks are written.
-#[derive(Default)]
 pub(crate) struct IndexBuilder {
     partition: BlockBuilder,
     finished: Vec<Partition>,
     finished_bytes: usize,
     last_key: Vec<u8>,
+    last_trailer: Trailer,
 }
 
 /// A partition that is ready to be written.
@@ -57,6 +58,18 @@ pub(crate) struct Partition {
     pub(crate) last: (Vec<u8>, Trailer),
 }
 
+impl Default for IndexBuilder {
+    fn default() -> IndexBuilder {
+        IndexBuilder {
+            partition: BlockBuilder::default(),
+            finished: Vec::new(),
+            finished_bytes: 0,
+            last_key: Vec::new(),
+            last_trailer: LAST_TRAILER,
+        }
+    }
+}
+
 impl IndexBuilder {
     /// Adds the next block; `None` where the index is too long for the format.
     pub(crate) fn add(&mut self, key: &[u8], trailer: Trailer, handle: Handle) -> Option<()> {
@@ -64,15 +77,17 @@ impl IndexBuilder {
         self.partition.add(key, trailer, &handle.encode(), same_key);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
-        if self.partition.len() >= PARTITION_ENTRIES { self.close(trailer) } else { Some(()) }
+        self.last_trailer = trailer;
+        if self.partition.len() >= PARTITION_ENTRIES { self.close() } else { Some(()) }
     }
 
-    fn close(&mut self, trailer: Trailer) -> Option<()> {
+    fn close(&mut self) -> Option<()> {
         let mut payload = Vec::new();
         self.partition.finish(&mut payload)?;
         self.partition.clear();
         self.finished_bytes += payload.len() + self.last_key.len();
-        self.finished.push(Partition { payload, last: (self.last_key.clone(), trailer) });
+        let last = (self.last_key.clone(), self.last_trailer);
+        self.finished.push(Partition { payload, last });
         Some(())
     }
 
@@ -81,10 +96,10 @@ impl IndexBuilder {
         self.finished_bytes + self.partition.estimate()
     }
 
-    /// The partitions in order. `last` is the trailer of the last entry that was added.
-    pub(crate) fn finish(mut self, last: Trailer) -> Option<Vec<Partition>> {
+    /// The partitions in order; `None` where the last one is too long for the format.
+    pub(crate) fn finish(mut self) -> Option<Vec<Partition>> {
         if !self.partition.is_empty() {
-            self.close(last)?;
+            self.close()?;
         }
         Some(self.finished)
     }

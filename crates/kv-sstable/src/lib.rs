@@ -45,11 +45,16 @@ mod block;
 mod cache;
 mod codec;
 mod cursor;
+mod dump;
 mod error;
 mod fetch;
 mod filter;
 mod finish;
 mod footer;
+#[cfg(test)]
+mod forged;
+#[cfg(test)]
+mod format_doc;
 mod get;
 mod handle;
 mod index;
@@ -62,7 +67,7 @@ mod verify;
 mod writer;
 
 pub use cache::{BlockCache, Pin};
-pub use codec::{Codec, Compression};
+pub use codec::Compression;
 pub use cursor::{Access, TableCursor};
 pub use error::{Error, Result};
 pub use filter::{Filter, FilterBuilder, filter_may_contain};

@@ -84,7 +84,7 @@ impl Properties {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for n in self.numbers() {
+        for (_, n) in self.named() {
             out.extend_from_slice(&n.to_le_bytes());
         }
         for key in [&self.first_key, &self.last_key] {
@@ -94,7 +94,7 @@ impl Properties {
         out
     }
 
-    pub(crate) fn decode(bytes: &Bytes) -> Result<Properties, Malformed> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Properties, Malformed> {
         let mut take = Take::new(bytes);
         let mut properties = Properties {
             entries: take.u64()?,
@@ -120,20 +120,20 @@ impl Properties {
     }
 
     /// The numbers in the order in which they are stored.
-    fn numbers(&self) -> [u64; 12] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 12] {
         [
-            self.entries,
-            self.tombstones,
-            self.range_tombstones,
-            self.expiring,
-            self.min_expiry,
-            self.max_expiry,
-            self.min_seq,
-            self.max_seq,
-            self.key_bytes,
-            self.value_bytes,
-            self.data_blocks,
-            self.index_partitions,
+            ("entries", self.entries),
+            ("tombstones", self.tombstones),
+            ("range_tombstones", self.range_tombstones),
+            ("expiring", self.expiring),
+            ("min_expiry", self.min_expiry),
+            ("max_expiry", self.max_expiry),
+            ("min_seq", self.min_seq),
+            ("max_seq", self.max_seq),
+            ("key_bytes", self.key_bytes),
+            ("value_bytes", self.value_bytes),
+            ("data_blocks", self.data_blocks),
+            ("index_partitions", self.index_partitions),
         ]
     }
 }

@@ -42,6 +42,9 @@ impl Sink {
 
     /// Appends bytes.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
         while !bytes.is_empty() {
             if self.buffer.is_empty() && bytes.len() >= BUFFER_LEN {
                 return self.write(bytes);

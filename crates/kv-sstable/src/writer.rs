@@ -47,7 +47,20 @@ impl Default for TableOptions {
     }
 }
 
+/// What follows a data block.
+pub(crate) enum Next<'a> {
+    /// An older version of its last key.
+    SameKey,
+    /// Another key.
+    Key(&'a [u8]),
+    /// The index.
+    Nothing,
+}
+
 /// Writes one table. Entries come in strictly ascending internal order.
+///
+/// An entry that is refused leaves the table as it was; after an i/o error the builder is of no
+/// more use.
 pub struct TableBuilder {
     pub(crate) sink: Sink,
     pub(crate) number: u64,
@@ -62,7 +75,7 @@ pub struct TableBuilder {
     pub(crate) live_bytes: u64,
     keys: u64,
     pub(crate) last_key: Vec<u8>,
-    pub(crate) last_trailer: Trailer,
+    last_trailer: Trailer,
     columns: Vec<u8>,
     packed: Vec<u8>,
     separator: Vec<u8>,
@@ -118,7 +131,7 @@ impl TableBuilder {
         }
         let more = BlockBuilder::estimate_entry(key, value);
         if !self.block.is_empty() && self.block.estimate() + more > self.options.block_size {
-            self.write_block(Some(key).filter(|_| !same_key))?;
+            self.write_block(if same_key { Next::SameKey } else { Next::Key(key) })?;
         }
         self.block.add(key, trailer, value, same_key);
         if !same_key {
@@ -163,9 +176,8 @@ impl TableBuilder {
         self.sink.position()
     }
 
-    /// Writes the current block and indexes it. `next` is the key behind it, if that is another
-    /// one.
-    pub(crate) fn write_block(&mut self, next: Option<&[u8]>) -> Result<()> {
+    /// Writes the current block and indexes it.
+    pub(crate) fn write_block(&mut self, next: Next<'_>) -> Result<()> {
         if self.block.is_empty() {
             return Ok(());
         }
@@ -173,11 +185,12 @@ impl TableBuilder {
         self.properties.data_blocks += 1;
         self.block.clear();
         let indexed = match next {
-            Some(next) => {
+            Next::SameKey => self.index.add(&self.last_key, self.last_trailer, handle),
+            Next::Nothing => self.index.add(&self.last_key, LAST_TRAILER, handle),
+            Next::Key(next) => {
                 separator(&self.last_key, next, &mut self.separator);
                 self.index.add(&self.separator, LAST_TRAILER, handle)
             }
-            None => self.index.add(&self.last_key, self.last_trailer, handle),
         };
         indexed.ok_or_else(|| self.too_long())
     }

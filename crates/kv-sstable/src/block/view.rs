@@ -332,6 +332,23 @@ impl Block {
             .then_with(|| target.trailer.cmp(&self.trailer(i)))
     }
 
+    /// How the block is laid out, in words: for people.
+    pub(crate) fn shape(&self) -> String {
+        let fixed = |flag, len: usize| match self.flags & flag {
+            0 => "varied".to_string(),
+            _ => len.to_string(),
+        };
+        let (keys, values) =
+            (fixed(FIXED_KEYS, self.suffix_len), fixed(FIXED_VALUES, self.value_len));
+        let wide = if self.flags & WIDE != 0 { ", wide ends" } else { "" };
+        format!(
+            "prefix {}, suffixes {keys}, values {values}, seqs {} + {} bytes{wide}",
+            self.rest - self.prefix,
+            self.seq_base,
+            self.seq_width,
+        )
+    }
+
     /// The block as it was built, uncompressed.
     pub(crate) fn data(&self) -> &Bytes {
         &self.data

@@ -4,8 +4,10 @@ use bytes::Bytes;
 use kv_core::{Cursor, InternalKey, RangeTombstones, Trailer, compare_internal};
 use kv_sstable::{BlockCache, Compression, Error, Table, TableBuilder, TableOptions, TableSummary};
 use kv_vfs::{Fs, FsFile, FsFileExt, MemFs};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The number of every test table.
 pub(crate) const NUMBER: u64 = 7;
@@ -121,4 +123,78 @@ pub(crate) fn expected(entries: &[Entry], key: &[u8], snapshot: u64) -> Option<(
         .iter()
         .find(|(k, trailer, _)| k == key && trailer.seq() <= snapshot)
         .map(|(_, trailer, value)| (*trailer, Bytes::copy_from_slice(value)))
+}
+
+/// A file that counts its reads and fails them on demand.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    inner: Arc<dyn FsFile>,
+    reads: AtomicUsize,
+    most: AtomicUsize,
+    /// Reads that still succeed.
+    left: AtomicUsize,
+}
+
+impl Watched {
+    pub(crate) fn new(inner: Arc<dyn FsFile>) -> Arc<Watched> {
+        Arc::new(Watched {
+            inner,
+            reads: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            left: AtomicUsize::new(usize::MAX),
+        })
+    }
+
+    pub(crate) fn fail(&self, fail: bool) {
+        self.fail_after(if fail { 0 } else { usize::MAX });
+    }
+
+    pub(crate) fn fail_after(&self, reads: usize) {
+        self.left.store(reads, Relaxed);
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Relaxed)
+    }
+
+    /// The most bytes that one read asked for.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Relaxed)
+    }
+}
+
+impl FsFile for Watched {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let take = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Relaxed, Relaxed, take).is_err() {
+            return Err(io::Error::other("a failing disk"));
+        }
+        self.reads.fetch_add(1, Relaxed);
+        self.most.fetch_max(buffer.len(), Relaxed);
+        self.inner.read_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.inner.write_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.inner.allocate(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.inner.sync_all()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
 }
