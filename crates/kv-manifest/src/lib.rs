@@ -18,6 +18,8 @@
 
 mod apply;
 mod check;
+#[cfg(test)]
+mod codec_tests;
 mod current;
 mod edit;
 mod edit_codec;

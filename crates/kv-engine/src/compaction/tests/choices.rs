@@ -167,8 +167,9 @@ impl World {
     fn targets(&self) -> String {
         let targets = targets(&self.version, &self.policy);
         let sizes = targets.bytes.iter().enumerate().filter(|(_, bytes)| **bytes > 0);
-        let sizes: Vec<_> = sizes.map(|(level, b)| format!("{level}: {} MiB", b / MIB)).collect();
-        format!("base {}; {}\n", targets.base, sizes.join(", "))
+        let sizes: Vec<_> =
+            sizes.map(|(level, b)| format!("level {level} {} MiB", b / MIB)).collect();
+        format!("base {}: {}\n", targets.base, sizes.join(", ")).replace(": \n", "\n")
     }
 
     fn fills<'a>(&self, words: impl Iterator<Item = &'a str>) -> String {

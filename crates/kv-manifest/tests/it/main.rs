@@ -1,0 +1,13 @@
+//! What the manifest promises, one module for each promise.
+
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod damage;
+mod failure;
+mod format;
+mod numbers;
+mod read_only;
+mod roll_over;
+mod rules;
+mod support;
