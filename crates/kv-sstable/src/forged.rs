@@ -189,7 +189,8 @@ proptest! {
         let mut builder = BlockBuilder::default();
         for n in 0..6u64 {
             let key = format!("key{}", "x".repeat(n as usize * 3));
-            builder.add(key.as_bytes(), Trailer::new(n, Kind::Put), &[7; 5][..n as usize % 5], false);
+            let (trailer, value) = (Trailer::new(n, Kind::Put), vec![7; n as usize % 5]);
+            builder.add(key.as_bytes(), trailer, &value, false);
         }
         let mut bytes = Vec::new();
         builder.finish(&mut bytes).unwrap();

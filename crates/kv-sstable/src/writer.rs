@@ -76,6 +76,12 @@ pub struct TableBuilder {
     keys: u64,
     pub(crate) last_key: Vec<u8>,
     last_trailer: Trailer,
+    scratch: Scratch,
+}
+
+/// Memory that is used for each block anew.
+#[derive(Default)]
+struct Scratch {
     columns: Vec<u8>,
     packed: Vec<u8>,
     separator: Vec<u8>,
@@ -105,9 +111,7 @@ impl TableBuilder {
             keys: 0,
             last_key: Vec::new(),
             last_trailer: Trailer::MAX,
-            columns: Vec::new(),
-            packed: Vec::new(),
-            separator: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -188,26 +192,26 @@ impl TableBuilder {
             Next::SameKey => self.index.add(&self.last_key, self.last_trailer, handle),
             Next::Nothing => self.index.add(&self.last_key, LAST_TRAILER, handle),
             Next::Key(next) => {
-                separator(&self.last_key, next, &mut self.separator);
-                self.index.add(&self.separator, LAST_TRAILER, handle)
+                separator(&self.last_key, next, &mut self.scratch.separator);
+                self.index.add(&self.scratch.separator, LAST_TRAILER, handle)
             }
         };
         indexed.ok_or_else(|| self.too_long())
     }
 
     fn write_data_block(&mut self) -> Result<Handle> {
-        self.block.finish_columns(&mut self.columns).ok_or_else(|| self.too_long())?;
-        let raw_len = self.columns.len() + self.block.values().len();
+        self.block.finish_columns(&mut self.scratch.columns).ok_or_else(|| self.too_long())?;
+        let raw_len = self.scratch.columns.len() + self.block.values().len();
         let codec = self.pack(raw_len);
         let handle = if codec == codec::NONE {
-            let parts = [self.columns.as_slice(), self.block.values()];
+            let parts = [self.scratch.columns.as_slice(), self.block.values()];
             append_sealed(&mut self.sink, self.number, &parts, codec, BlockType::Data)
         } else {
-            let parts = [self.packed.as_slice(), &[]];
+            let parts = [self.scratch.packed.as_slice(), &[]];
             append_sealed(&mut self.sink, self.number, &parts, codec, BlockType::Data)
         };
-        self.columns.shrink_to(KEEP_CAPACITY);
-        self.packed.shrink_to(KEEP_CAPACITY);
+        self.scratch.columns.shrink_to(KEEP_CAPACITY);
+        self.scratch.packed.shrink_to(KEEP_CAPACITY);
         handle
     }
 
@@ -216,15 +220,15 @@ impl TableBuilder {
         let (Some(codec), Ok(stored_len)) = (&mut self.codec, u32::try_from(raw_len)) else {
             return codec::NONE;
         };
-        let columns_len = self.columns.len();
-        self.columns.extend_from_slice(self.block.values());
-        self.packed.clear();
-        self.packed.extend_from_slice(&stored_len.to_le_bytes());
-        let packed = codec.compress(&self.columns, &mut self.packed);
-        self.columns.truncate(columns_len);
-        let saves = self.packed.len() <= raw_len - raw_len / LEAST_SAVING;
+        let columns_len = self.scratch.columns.len();
+        self.scratch.columns.extend_from_slice(self.block.values());
+        self.scratch.packed.clear();
+        self.scratch.packed.extend_from_slice(&stored_len.to_le_bytes());
+        let packed = codec.compress(&self.scratch.columns, &mut self.scratch.packed);
+        self.scratch.columns.truncate(columns_len);
+        let saves = self.scratch.packed.len() <= raw_len - raw_len / LEAST_SAVING;
         let expands =
-            self.packed.len().saturating_sub(RAW_LEN).saturating_mul(codec.max_expansion());
+            self.scratch.packed.len().saturating_sub(RAW_LEN).saturating_mul(codec.max_expansion());
         if packed.is_some() && saves && raw_len <= expands {
             self.options.compression.id()
         } else {

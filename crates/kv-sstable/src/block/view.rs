@@ -14,6 +14,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 /// A parsed block: the bytes, and where its columns begin. The default has no entries.
+///
+/// One field for each of the header and one for each column: to compute a column's place anew
+/// at each access would cost more than the access.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block {
     data: Bytes,
