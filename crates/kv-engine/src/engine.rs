@@ -29,7 +29,7 @@ use crate::tables::Tables;
 use crate::write::publish::Publisher;
 use arc_swap::ArcSwap;
 use kv_core::SeqNo;
-use kv_manifest::{FileMeta, FileName, Manifest, VersionEdit};
+use kv_manifest::{FileMeta, FileName, Manifest, Version, VersionEdit};
 use kv_vfs::{Clock, Fs, FsLock, Thread};
 use kv_wal::{Log, Segment};
 use parking_lot::Mutex;
@@ -111,15 +111,16 @@ impl Engine {
         flushed: Option<&crate::write::buffer::WriteBuffer>,
     ) -> Result<()> {
         let writer = self.writer()?;
-        let removed: Vec<u64> = edit.deleted.iter().map(|(_, number)| *number).collect();
-        let moved: Vec<u64> = edit.added.iter().map(|(_, meta)| meta.number).collect();
         let mut manifest = writer.manifest.lock();
+        let dead = dead_after(&manifest.state().version, &edit);
         edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        // Known before anyone can read it, and dead tables only after nobody new can: else a
+        // table could go under a reader. The manifest's lock keeps installs in order.
+        self.background.register(&version);
         self.view.rcu(|old| Arc::new(old.installed(Arc::clone(&version), flushed)));
+        self.background.retire(dead);
         drop(manifest);
-        self.background
-            .retire(version, removed.into_iter().filter(|number| !moved.contains(number)));
         self.measure();
         Ok(())
     }
@@ -140,14 +141,28 @@ impl Engine {
 
     /// Counts the bytes on disk again, and sets the pace of the writers.
     pub(crate) fn measure(&self) {
-        let view = self.view.load();
-        let logs: u64 = view.sealed.iter().map(|buffer| buffer.logged()).sum();
-        let bytes = view.version.total_size() + logs;
-        self.disk_bytes.store(bytes, Ordering::Relaxed);
-        self.set_pace(&view);
-        drop(view);
+        self.count_disk();
+        self.set_pace(&self.view.load());
         self.background.wake_all();
     }
+
+    /// Counts tables, dead ones that are still there, and closed logs.
+    pub(crate) fn count_disk(&self) {
+        let view = self.view.load();
+        let logs: u64 = view.sealed.iter().map(|buffer| buffer.logged()).sum();
+        let bytes = view.version.total_size() + self.background.dead_bytes() + logs;
+        self.disk_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The tables that `edit` takes out of `version` for good: number and size.
+fn dead_after(version: &Version, edit: &VersionEdit) -> Vec<(u64, u64)> {
+    let moved = |number| edit.added.iter().any(|(_, meta)| meta.number == number);
+    let size = |(level, number): &(usize, u64)| {
+        let held = version.level(*level).iter().find(|meta| meta.number == *number)?;
+        Some((*number, held.size)).filter(|_| !moved(*number))
+    };
+    edit.deleted.iter().filter_map(size).collect()
 }
 
 /// The total size of some tables.

@@ -7,7 +7,7 @@ pub(crate) mod worker;
 use crate::compaction::Busy;
 use kv_manifest::Version;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,8 +18,9 @@ pub(crate) struct Background {
     /// Signalled whenever something changed that a worker or a waiting caller may wait for: a
     /// memtable was sealed or drained, a job ended, a snapshot went, the store failed or closes.
     changed: Condvar,
-    /// How many dead tables wait to be removed.
+    /// How many dead tables wait to be removed, and their bytes.
     dead: AtomicUsize,
+    dead_bytes: AtomicU64,
 }
 
 /// Which work is under way. Guarded by one lock, so that no two workers take the same job.
@@ -41,8 +42,10 @@ pub(crate) struct State {
     pub(crate) retry_at: Option<Duration>,
     /// How often in a row work has failed.
     pub(crate) failures: u32,
-    /// Numbers of tables that no current version names.
-    pub(crate) dead: Vec<u64>,
+    /// Dead tables are being removed.
+    pub(crate) reclaiming: bool,
+    /// Tables that the current version does not name: number and size.
+    pub(crate) dead: Vec<(u64, u64)>,
     /// Nothing was written between the last two idle looks.
     pub(crate) idle: bool,
     /// Operations written at the last idle look.
@@ -93,26 +96,42 @@ impl Background {
         self.wait_with(|state| (state.running == 0).then_some(()));
     }
 
-    /// Notes that `version` is current and that it no longer names the tables in `dead`.
-    pub(crate) fn retire(&self, version: Arc<Version>, dead: impl Iterator<Item = u64>) {
+    /// Notes that `version` will be read from now on.
+    pub(crate) fn register(&self, version: &Arc<Version>) {
         let mut state = self.state.lock();
         state.versions.retain(|held| held.strong_count() > 0);
-        state.versions.push(Arc::downgrade(&version));
+        state.versions.push(Arc::downgrade(version));
+    }
+
+    /// Notes tables (number and size) that the current version does not name any more.
+    pub(crate) fn retire(&self, dead: Vec<(u64, u64)>) {
+        let mut state = self.state.lock();
         state.dead.extend(dead);
+        self.count_dead(&state);
+    }
+
+    fn count_dead(&self, state: &State) {
         self.dead.store(state.dead.len(), Ordering::Relaxed);
+        let bytes = state.dead.iter().map(|(_, size)| size).sum();
+        self.dead_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Takes out the dead tables that nobody reads.
     fn take_unread(&self) -> Vec<u64> {
         let mut state = self.state.lock();
         let gone = state.take_unread();
-        self.dead.store(state.dead.len(), Ordering::Relaxed);
+        self.count_dead(&state);
         gone
     }
 
     /// Dead tables that readers still hold.
     pub(crate) fn dead_tables(&self) -> usize {
         self.dead.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of dead tables that are still on disk.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        self.dead_bytes.load(Ordering::Relaxed)
     }
 
     /// Notes that a reader let a view go, which may have held dead tables. Takes no lock, because

@@ -15,7 +15,7 @@ impl State {
             return false;
         }
         self.versions.retain(|version| version.strong_count() > 0);
-        self.versions.len() <= 1 || self.dead.iter().any(|number| !self.is_held(*number))
+        self.versions.len() <= 1 || self.dead.iter().any(|(number, _)| !self.is_held(*number))
     }
 
     fn is_held(&self, number: u64) -> bool {
@@ -33,9 +33,10 @@ impl State {
             }
             None => false,
         });
-        let (kept, gone) = self.dead.drain(..).partition(|number| held.contains(number));
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            self.dead.drain(..).partition(|(number, _)| held.contains(number));
         self.dead = kept;
-        gone
+        gone.into_iter().map(|(number, _)| number).collect()
     }
 }
 
@@ -48,6 +49,7 @@ impl Engine {
             self.tables.forget(number);
             let _ = self.fs.remove(&self.table_path(number));
         }
+        self.count_disk();
     }
 
     /// Removes the logs below `floor`: their writes are in tables that the manifest names.

@@ -81,7 +81,10 @@ impl Engine {
     fn take_job(&self, state: &mut State) -> Option<Job> {
         match next(&self.situation(state)) {
             Next::Wait => None,
-            Next::Reclaim => Some(Job::Reclaim),
+            Next::Reclaim => {
+                state.reclaiming = true;
+                Some(Job::Reclaim)
+            }
             Next::PrepareSegment => {
                 state.preparing = true;
                 Some(Job::PrepareSegment)
@@ -113,7 +116,7 @@ impl Engine {
         Situation {
             stopping: state.stopping || self.health.fatal().is_some(),
             backing_off,
-            dead_tables: state.has_unread(),
+            dead_tables: !state.reclaiming && state.has_unread(),
             flushable: view.sealed.last().is_some_and(|buffer| !buffer.has_writers()),
             flushing: state.flushing,
             segment_wanted: half_full
@@ -147,7 +150,10 @@ impl Engine {
                 state.busy.release(ticket);
             }
             Job::PrepareSegment => state.preparing = false,
-            Job::Reclaim => matters = false,
+            Job::Reclaim => {
+                state.reclaiming = false;
+                matters = false;
+            }
             Job::Compact(task) => {
                 state.compacting -= 1;
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());

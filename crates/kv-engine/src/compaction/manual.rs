@@ -76,7 +76,10 @@ impl Engine {
         loop {
             let step = self.background.wait_with(|state| self.next_step(state, began));
             match step? {
-                Step::Done => return Ok(()),
+                Step::Done => {
+                    self.reclaim();
+                    return Ok(());
+                }
                 Step::Run(task) => {
                     let outcome = self.run_compaction(&task);
                     let mut state = self.background.state.lock();
@@ -105,7 +108,8 @@ impl Engine {
         let plan =
             Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
         let Some((level, files, output_level)) = plan.next() else {
-            return Some(Ok(Step::Done));
+            // Whoever asks for a compaction wants to see the disk come back.
+            return (!state.reclaiming).then_some(Ok(Step::Done));
         };
         let alone = files.len() == 1 && level < LAST;
         match expand(&version, &state.busy, Reason::Manual, (level, files), output_level) {

@@ -180,7 +180,7 @@ impl Opening {
         let background = Arc::new(Background::default());
         let version = Arc::clone(&parts.version);
         let view = View::new(active, buffers.collect(), version, Arc::clone(&background));
-        background.retire(parts.version, std::iter::empty());
+        background.register(&parts.version);
         let engine = Arc::new(Engine {
             fs: Arc::clone(&self.fs),
             dir: self.dir.clone(),
