@@ -61,8 +61,9 @@ fn all_expired(file: &FileMeta, now_ms: u64) -> bool {
 fn hides_nothing(version: &Version, level: usize, file: &FileMeta) -> bool {
     let span = file.span();
     let older = |other: &Arc<FileMeta>| other.max_seq < file.max_seq && other.overlaps_file(file);
-    !(level == 0 && version.level(0).iter().any(older))
-        && !(level + 1..LEVELS).any(|level| version.overlaps(level, &span))
+    let beside = level == 0 && version.level(0).iter().any(older);
+    let below = (level + 1..LEVELS).any(|level| version.overlaps(level, &span));
+    !beside && !below
 }
 
 /// A merge for what it frees.
@@ -148,9 +149,9 @@ fn from_level0(
     let freed = runs.iter().filter(seen_alike).map(frees).fold(0, u64::saturating_add);
     let erased = runs.iter().filter(seen_alike).any(|file| file.range_tombstones > 0);
     let over = version.size(0) > policy.slack(below);
-    let reason = if freed > 0 && freed >= policy.slack(version.size(targets.base)) {
-        Reason::Tombstones
-    } else if erased && (context.idle || cheap(version, policy, targets)) && !context.pressure {
+    let worth_it = freed > 0 && freed >= policy.slack(version.size(targets.base));
+    let cheap = context.idle || cheap(version, policy, targets);
+    let reason = if worth_it || (erased && cheap && !context.pressure) {
         Reason::Tombstones
     } else if context.idle && over && below > 0 && runs.len() > 1 {
         Reason::Space

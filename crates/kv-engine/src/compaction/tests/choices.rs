@@ -159,6 +159,13 @@ impl World {
                 let chosen = pick(&self.version, &self.policy, &self.busy, &moment(words));
                 describe(chosen.as_ref())
             }
+            "below" => {
+                let chosen = pick(&self.version, &self.policy, &self.busy, &context());
+                let chosen = chosen.unwrap();
+                let mut below = chosen.below();
+                let held: Vec<_> = words.filter(|key| below.may_hold(key.as_bytes())).collect();
+                format!("{}\n", held.join(" "))
+            }
             "cut" => self.cut(number(words.next().unwrap()) as usize, lines),
             other => panic!("{other}?"),
         }
