@@ -4,6 +4,7 @@ use crate::support::*;
 use kv_engine::{Db, Durability, ErrorKind, WriteBatch};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Instant;
 
 const WRITERS: usize = 8;
 
@@ -341,5 +342,27 @@ fn dropping_a_keyspace_amid_its_writers_ends_them_cleanly() {
         db.drop_keyspace("space").unwrap();
         drop((space, db));
         assert!(pairs(w.open().keyspace("space").unwrap().iter()).is_empty());
+    });
+}
+
+#[test]
+fn no_write_waits_for_seconds() {
+    every_setting(|w| {
+        let db = w.open();
+        let slowest = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for writer in 0..3 {
+                let (db, slowest) = (&db, &slowest);
+                scope.spawn(move || {
+                    for i in 0..400 {
+                        let start = Instant::now();
+                        db.put(format!("{writer} {i:06}"), value(i, writer)).unwrap();
+                        slowest.fetch_max(start.elapsed().as_millis() as usize, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let slowest = slowest.into_inner();
+        assert!(slowest < 3_000, "a put took {slowest} ms\n{}", db.stats());
     });
 }

@@ -209,10 +209,9 @@ fn a_released_snapshot_gives_its_space_back() {
             db.delete(key(i)).unwrap();
         }
         db.compact().unwrap();
-        let size = |w: &World| w.names(".sst").iter().map(|n| w.files()[n].len()).sum::<usize>();
-        assert!(size(w) > 400 * 200, "the snapshot holds the values");
+        assert!(w.table_bytes() > 400 * 200, "the snapshot holds the values");
         drop(snapshot);
         db.compact().unwrap();
-        assert!(size(w) < 400 * 20, "{} bytes are left", size(w));
+        w.shrinks_to(400 * 20);
     });
 }

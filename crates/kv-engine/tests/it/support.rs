@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Where the stores in memory are.
 pub(crate) const DIR: &str = "/parent/db";
@@ -87,6 +88,24 @@ impl World {
     /// The names of the files that end so, in order.
     pub(crate) fn names(&self, suffix: &str) -> Vec<String> {
         self.files().into_keys().filter(|name| name.ends_with(suffix)).collect()
+    }
+
+    /// Bytes of all tables.
+    pub(crate) fn table_bytes(&self) -> usize {
+        let files = self.files();
+        files.iter().filter(|(name, _)| name.ends_with(".sst")).map(|(_, bytes)| bytes.len()).sum()
+    }
+
+    /// Waits until the tables take no more than that: files may go a moment after the call that
+    /// made them dead.
+    #[track_caller]
+    pub(crate) fn shrinks_to(&self, limit: usize) {
+        let start = Instant::now();
+        while self.table_bytes() > limit {
+            let bytes = self.table_bytes();
+            assert!(start.elapsed() < Duration::from_secs(5), "{bytes} bytes of tables are left");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Rewrites a file through `change`.

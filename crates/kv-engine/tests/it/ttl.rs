@@ -248,11 +248,10 @@ fn the_space_of_expired_keys_comes_back() {
         }
         db.put("k", "stays").unwrap();
         db.compact().unwrap();
-        let size = || w.names(".sst").iter().map(|name| w.files()[name].len()).sum::<usize>();
-        assert!(size() > 500 * 200);
+        assert!(w.table_bytes() > 500 * 200);
         clock.advance(MINUTE);
         db.compact().unwrap();
-        assert!(size() < 500 * 20, "{} bytes are left", size());
+        w.shrinks_to(500 * 20);
         assert_eq!(keys(db.iter()), ["k"]);
     });
 }
