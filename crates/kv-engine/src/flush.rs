@@ -98,11 +98,12 @@ impl Engine {
             maker.sync_dir()?;
         }
         let bytes: u64 = tables.iter().map(|table| table.size).sum();
-        let floor = self.log_behind(buffer);
+        let logs = self.logs_behind(buffer);
         let edit = VersionEdit {
             added: tables.into_iter().map(|table| (level, table)).collect(),
             last_seq: Some(buffer.last_seq()),
-            log_floor: Some(floor),
+            log_floor: logs.first().copied(),
+            logs_added: logs,
             ..VersionEdit::default()
         };
         self.install(edit, Some(buffer))?;
@@ -115,11 +116,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The log segment of the memtable that is next older to be written out after `buffer`.
-    fn log_behind(&self, buffer: &Arc<WriteBuffer>) -> u64 {
+    /// The log segments of the memtables that are newer than `buffer`, oldest first.
+    fn logs_behind(&self, buffer: &Arc<WriteBuffer>) -> Vec<u64> {
         let view = self.view.load();
-        let newer = view.buffers().take_while(|other| !Arc::ptr_eq(other, buffer)).last();
-        newer.map_or(buffer.log, |next| next.log)
+        let newer = view.buffers().take_while(|other| !Arc::ptr_eq(other, buffer));
+        let mut logs: Vec<u64> = newer.map(|newer| newer.log).collect();
+        logs.reverse();
+        logs
     }
 
     /// Seals the memtable and waits until everything written so far is in tables.

@@ -32,8 +32,8 @@ pub(crate) struct State {
     pub(crate) flushing: bool,
     /// Whether a log segment is being made.
     pub(crate) preparing: bool,
-    /// Compactions under way.
-    pub(crate) compacting: usize,
+    /// Tickets of the compactions that background threads carry out.
+    pub(crate) compactions: Vec<u64>,
     /// Jobs under way.
     pub(crate) running: usize,
     /// No new job begins.

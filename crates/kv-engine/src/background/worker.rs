@@ -97,7 +97,7 @@ impl Engine {
             }
             Next::Compact => {
                 let task = self.pick_compaction(state)?;
-                state.compacting += 1;
+                state.compactions.push(task.ticket);
                 Some(Job::Compact(task))
             }
         }
@@ -122,7 +122,7 @@ impl Engine {
             segment_wanted: half_full
                 && writer.next_segment.try_lock().is_some_and(|next| next.is_none()),
             preparing: state.preparing,
-            compacting: state.compacting,
+            compacting: state.compactions.len(),
             max_compacting: if threads > 1 { threads - 1 } else { 1 },
         }
     }
@@ -155,7 +155,7 @@ impl Engine {
                 matters = false;
             }
             Job::Compact(task) => {
-                state.compacting -= 1;
+                state.compactions.retain(|ticket| *ticket != task.ticket);
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());
             }
         }

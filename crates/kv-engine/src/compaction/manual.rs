@@ -77,7 +77,7 @@ impl Engine {
             let step = self.background.wait_with(|state| self.next_step(state, began));
             match step? {
                 Step::Done => {
-                    self.reclaim();
+                    self.settle();
                     return Ok(());
                 }
                 Step::Run(task) => {
@@ -94,6 +94,17 @@ impl Engine {
         }
     }
 
+    /// Waits for what background threads are about to free, and frees it: whoever asks for a
+    /// compaction wants to see the disk come back.
+    fn settle(&self) {
+        let running = self.background.state.lock().compactions.clone();
+        self.background.wait_with(|state| {
+            let over = !state.compactions.iter().any(|ticket| running.contains(ticket));
+            (over && !state.reclaiming).then_some(())
+        });
+        self.reclaim();
+    }
+
     /// The next step, or `None` to wait for a running job that stands in the way.
     fn next_step(&self, state: &mut State, began: Began) -> Option<Result<Step>> {
         if state.stopping {
@@ -108,8 +119,7 @@ impl Engine {
         let plan =
             Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
         let Some((level, files, output_level)) = plan.next() else {
-            // Whoever asks for a compaction wants to see the disk come back.
-            return (!state.reclaiming).then_some(Ok(Step::Done));
+            return Some(Ok(Step::Done));
         };
         let alone = files.len() == 1 && level < LAST;
         match expand(&version, &state.busy, Reason::Manual, (level, files), output_level) {

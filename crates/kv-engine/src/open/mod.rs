@@ -31,8 +31,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Tells the open stores of this process apart.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// Why a read-only open that never found a still moment failed.
+const MOVED: &str = "a writer changed the store during every try to open it read-only; try again";
+
 /// How often a read-only open looks again where a live writer changed the files under it.
-const READ_ONLY_TRIES: u32 = 20;
+const READ_ONLY_TRIES: u32 = 50;
 
 /// Opens the store in `path`.
 pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
@@ -108,6 +111,11 @@ impl Opening {
         let tables = self.tables();
         // A file that is open stays readable when the writer removes it.
         tables.hold_all(&state.version)?;
+        let now = Manifest::read(&*self.fs, &self.dir)?;
+        if now.is_none_or(|now| now.log_floor != state.log_floor) {
+            // A log went into tables meanwhile, so what was replayed may lack its writes.
+            return Err(Error::new(ErrorKind::Io, MOVED));
+        }
         let parts = Parts {
             version: Arc::clone(&state.version),
             last_seq: replayed.last_seq.max(state.last_seq),
