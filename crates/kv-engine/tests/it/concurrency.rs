@@ -4,7 +4,7 @@ use crate::support::*;
 use kv_engine::{Db, Durability, ErrorKind, WriteBatch};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const WRITERS: usize = 8;
 
@@ -364,5 +364,25 @@ fn no_write_waits_for_seconds() {
         });
         let slowest = slowest.into_inner();
         assert!(slowest < 3_000, "a put took {slowest} ms\n{}", db.stats());
+    });
+}
+
+#[test]
+fn overwriting_in_order_waits_for_no_seconds_either() {
+    every_setting(|w| {
+        let db = w.open();
+        let mut model = Model::new();
+        fill(&db, &mut model, 2_000, 0);
+        db.compact().unwrap();
+        // Each memtable becomes a table that overlaps what lies below and none of its neighbours.
+        let mut slowest = Duration::ZERO;
+        for i in 0..2_000 {
+            let start = Instant::now();
+            db.put(key(i), value(i, 1)).unwrap();
+            model.insert(key(i), value(i, 1));
+            slowest = slowest.max(start.elapsed());
+        }
+        assert!(slowest < Duration::from_secs(3), "a put took {slowest:?}\n{}", db.stats());
+        assert_same(&db, &model);
     });
 }
