@@ -1,7 +1,11 @@
 //! The figures that the README quotes, measured in one run on a real disk:
-//! `cargo run --release -p kv-benches --bin figures [DIRECTORY] [MILLIONS OF KEYS]`.
+//! `cargo run --release -p kv-benches --bin figures [DIRECTORY] [MILLIONS OF KEYS] [PART]`,
+//! where PART is `throughput`, `synced`, `memory` or `empty`; all of them without it.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark measures the real clock, threads and files")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the real clock, threads and files"
+)]
 
 use anyhow::{Context, Result};
 use kv_benches::{Random, Values, key};
@@ -20,11 +24,23 @@ fn main() -> Result<()> {
     let parent = args.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
     let keys = args.next().map_or(Ok(2.0), |n| n.parse::<f64>())? * 1e6;
     let dir = tempfile::tempdir_in(parent)?;
-    println!("{} keys of 16 bytes, values of {VALUE_LEN} bytes, in {}", keys, dir.path().display());
-    throughput(&dir.path().join("main"), keys as u64)?;
-    synced(dir.path())?;
-    memory(&dir.path().join("memory"))?;
-    empty(&dir.path().join("empty"))
+    let part = args.next();
+    let wanted = |name: &str| part.as_deref().is_none_or(|part| part == name);
+    println!("{keys} keys of 16 bytes, values of {VALUE_LEN} bytes, in {}", dir.path().display());
+    // First, while the process is small.
+    if wanted("memory") {
+        memory(&dir.path().join("memory"))?;
+    }
+    if wanted("empty") {
+        empty(&dir.path().join("empty"))?;
+    }
+    if wanted("throughput") {
+        throughput(&dir.path().join("main"), keys as u64)?;
+    }
+    if wanted("synced") {
+        synced(dir.path())?;
+    }
+    Ok(())
 }
 
 fn row(name: &str, per_second: f64) {
@@ -99,7 +115,11 @@ fn reads(db: &Db, keys: u64) -> Result<()> {
         let start = Instant::now();
         let mut cursor = db.cursor();
         entries = 0;
-        if name.ends_with("forward") { cursor.first()? } else { cursor.last()? }
+        if name.ends_with("forward") {
+            cursor.first()?
+        } else {
+            cursor.last()?
+        }
         while cursor.valid() {
             sum += u64::from(cursor.value()[0]) + u64::from(cursor.key()[0]);
             entries += 1;

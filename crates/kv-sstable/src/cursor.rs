@@ -96,7 +96,7 @@ impl TableCursor {
             && let Some(top) = &self.top
         {
             (self.partition_at, self.block_at) = (None, None);
-            self.partition = self.table.partition(top, p, self.window.is_none())?;
+            self.partition = self.table.partition(top, p, self.window.is_none())?.into_owned();
             self.partition_at = Some(p);
         }
         let count = self.partition.count();

@@ -33,6 +33,6 @@ impl Table {
         if i >= block.count() || !block.key_equals(i, key) {
             return Ok(None);
         }
-        Ok(Some((block.trailer(i), block.value_bytes(i))))
+        Ok(Some((block.trailer(i), block.into_value_bytes(i))))
     }
 }

@@ -30,6 +30,8 @@ pub struct Table {
     cache: Arc<BlockCache>,
     top: OnceLock<Pinned<Block>>,
     filter: OnceLock<Pinned<Filter>>,
+    /// The index partitions that are held, by their place in the top index.
+    partitions: OnceLock<Box<[OnceLock<Pinned<Block>>]>>,
     tombstones: OnceLock<Arc<RangeTombstones>>,
 }
 
@@ -44,6 +46,16 @@ struct Pinned<T> {
 pub(crate) enum Held<'a, T> {
     Pinned(&'a T),
     Cached(T),
+}
+
+impl<T: Clone> Held<'_, T> {
+    /// The thing itself, or a cheap copy of it.
+    pub(crate) fn into_owned(self) -> T {
+        match self {
+            Held::Pinned(value) => value.clone(),
+            Held::Cached(value) => value,
+        }
+    }
 }
 
 impl<T> Deref for Held<'_, T> {
@@ -94,6 +106,7 @@ impl Table {
             cache,
             top: OnceLock::new(),
             filter: OnceLock::new(),
+            partitions: OnceLock::new(),
             tombstones: OnceLock::new(),
         }))
     }
@@ -243,9 +256,29 @@ impl Table {
         })
     }
 
-    /// The index partition behind entry `i` of the top index. `keep`: it may enter the cache.
-    pub(crate) fn partition(&self, top: &Block, i: usize, keep: bool) -> Result<Block> {
-        self.block(self.partition_handle(top, i)?, BlockType::Index, keep)
+    /// The index partition behind entry `i` of the top index. `keep`: it may stay in memory, held
+    /// by the table while there is room for that, else in the cache.
+    pub(crate) fn partition(&self, top: &Block, i: usize, keep: bool) -> Result<Held<'_, Block>> {
+        let slots =
+            self.partitions.get_or_init(|| (0..top.count()).map(|_| OnceLock::new()).collect());
+        if let Some(pinned) = slots.get(i).and_then(OnceLock::get) {
+            return Ok(Held::Pinned(&pinned.value));
+        }
+        let handle = self.partition_handle(top, i)?;
+        let block = self.block(handle, BlockType::Index, false)?;
+        if !keep {
+            return Ok(Held::Cached(block));
+        }
+        match (slots.get(i), self.cache.pin(block.data().len())) {
+            (Some(slot), Some(grant)) => {
+                let pinned = slot.get_or_init(|| Pinned { value: block, _grant: grant });
+                Ok(Held::Pinned(&pinned.value))
+            }
+            _ => {
+                self.keep(handle, block.data());
+                Ok(Held::Cached(block))
+            }
+        }
     }
 
     /// The place of the partition behind entry `i` of the top index.

@@ -179,16 +179,18 @@ impl Engine {
         let first = appended.first_seq;
         let last = first + (write.count - 1);
 
+        let position = appended.position;
         let mut outcome = apply(&buffer, first);
         if outcome.is_ok() {
+            self.publisher.announce(first, last, position, durability);
             outcome = match durability {
-                Durability::Sync => writer.log.sync_to(appended.position),
-                Durability::Os => writer.log.write_to(appended.position),
+                Durability::Sync => writer.log.sync_to(position),
+                Durability::Os => writer.log.write_to(position),
             }
             .map_err(Error::from);
         }
         let outcome = match outcome {
-            Ok(()) if self.publisher.publish(first, last) => Ok(()),
+            Ok(()) if self.publisher.publish(last, position, durability) => Ok(()),
             Ok(()) => Err(self.broken_off()),
             Err(cause) => Err(self.writes_failed(&cause)),
         };

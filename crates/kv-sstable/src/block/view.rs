@@ -8,7 +8,7 @@
 use super::{
     FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
 };
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use kv_core::{MAX_SEQ, Malformed, Take, Trailer};
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -230,6 +230,18 @@ impl Block {
         } else {
             Bytes::new()
         }
+    }
+
+    /// [`Block::value_bytes`] of a block that is not needed any more: its reference is handed on.
+    pub(crate) fn into_value_bytes(self, i: usize) -> Bytes {
+        let range = self.value_range(i);
+        let mut data = self.data;
+        if range.start > range.end || range.end > data.len() {
+            return Bytes::new();
+        }
+        data.truncate(range.end);
+        data.advance(range.start);
+        data
     }
 
     /// The sequence number and kind of an entry.
