@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     match (args.next(), args.next()) {
-        (Some(mode), Some(dir)) if mode == "--write-until-killed" => write_until_killed(dir.as_ref()),
+        (Some(mode), Some(dir)) if mode == "--write-until-killed" => {
+            write_until_killed(dir.as_ref())
+        }
         (dir, _) => tour(&dir.map_or_else(default_dir, PathBuf::from)),
     }
 }
@@ -47,9 +49,14 @@ fn tour(dir: &Path) -> Result<()> {
     println!("   apple is {:?}, ada is {:?}", db.get("apple")?, users.get("ada")?);
     let snapshot = db.snapshot();
     db.delete_range("number/0".."number/1")?;
-    let last: Vec<_> = snapshot.range("number/".."number/~").rev().take(2).collect::<Result<_>>()?;
+    let last: Vec<_> =
+        snapshot.range("number/".."number/~").rev().take(2).collect::<Result<_>>()?;
     println!("   the last two: {last:?}");
-    println!("   now {} numbers, in the snapshot {}", db.prefix("number/").count(), snapshot.prefix("number/").count());
+    println!(
+        "   now {} numbers, in the snapshot {}",
+        db.prefix("number/").count(),
+        snapshot.prefix("number/").count()
+    );
     drop((snapshot, users, db));
 
     println!("4. A second process writes, each write synced, and is killed with SIGKILL");

@@ -2,8 +2,8 @@
 //!
 //! Threads want a position to be reached. Whoever finds nobody at work does a *round*: it brings
 //! everything up to the round's target. The others wait for this round, if its target suffices
-//! them, or else for the next. At a round's end its own waiters are woken, and one of the next
-//! round's, to do that. Nobody is woken for nothing, and no wake-up is lost: a thread that is
+//! them, or else for the next. At a round's end one of the next round's waiters is woken, to do
+//! that, and then its own. Nobody is woken for nothing, and no wake-up is lost: a thread that is
 //! woken to do a round and finds another at it already waits for that one.
 
 use parking_lot::{Condvar, MutexGuard};
@@ -59,11 +59,12 @@ impl Queues {
         let (this, next) = (turn.round, turn.round ^ 1);
         turn.running = false;
         turn.round = next;
-        if turn.waiting[this] > 0 {
-            self.0[this].notify_all();
-        }
+        // The next round's thread first: it begins while the others still wake up one by one.
         if turn.waiting[next] > 0 {
             self.0[next].notify_one();
+        }
+        if turn.waiting[this] > 0 {
+            self.0[this].notify_all();
         }
     }
 
