@@ -1,6 +1,8 @@
 //! What the benchmarks share: keys, values, and a small generator of random numbers, so that two
 //! runs do the same work.
 
+#![forbid(unsafe_code)]
+
 /// A fast generator of pseudo-random numbers (xorshift64*), the same for the same seed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);

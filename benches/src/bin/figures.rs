@@ -2,6 +2,7 @@
 //! `cargo run --release -p kv-benches --bin figures [DIRECTORY] [MILLIONS OF KEYS] [PART]`,
 //! where PART is `throughput`, `synced`, `memory` or `empty`; all of them without it.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a benchmark measures the real clock, threads and files"

@@ -209,10 +209,7 @@ impl WriteBatch {
             )));
         }
         if let Some(foreign) = self.spaces.iter().find(|space| space.store != home.store) {
-            return Err(Error::invalid(format!(
-                "the keyspace {:?} belongs to another store",
-                foreign.name
-            )));
+            return Err(foreign.foreign());
         }
         Ok(self)
     }

@@ -9,7 +9,12 @@ impl Engine {
     /// Closes the store for every handle. Whatever fails on the way, the threads are stopped and
     /// the lock is released; what was acknowledged is in tables or in the logs.
     pub(crate) fn close(&self) -> Result<()> {
-        self.health.check_open()?;
+        // One closer at a time: the lock goes only when nobody writes any more.
+        let mut closed = self.closed.lock();
+        if *closed {
+            return Err(Error::closed());
+        }
+        *closed = true;
         let outcome = match &self.writer {
             Some(writer) if self.health.fatal().is_none() => self.flush_and_close(writer),
             _ => self.begin_close(),
@@ -40,7 +45,9 @@ impl Engine {
         finished?;
         self.background.stop();
         let view = self.view.load();
-        if view.buffers().all(|buffer| buffer.is_empty()) {
+        // Nobody is admitted any more. A write that was, and is not in its memtable yet, is in the
+        // log only.
+        if view.buffers().all(|buffer| !buffer.has_writers() && buffer.is_empty()) {
             self.retire_logs(writer)?;
         }
         Ok(())

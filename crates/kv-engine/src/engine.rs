@@ -5,6 +5,7 @@
 //!
 //! | order | lock | protects | held across I/O |
 //! |---|---|---|---|
+//! | 0 | `closed` | that only one closes | all of the close |
 //! | 1 | `catalog` | names of keyspaces | one commit, on create and drop only |
 //! | 2 | `next_segment` | the log segment made ahead of need | its creation |
 //! | 3 | `manifest` | the manifest file | its append and sync; no reader or writer waits for it |
@@ -69,6 +70,8 @@ pub(crate) struct Engine {
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) limiter: Limiter,
+    /// Whether someone has closed the store.
+    pub(crate) closed: Mutex<bool>,
     pub(crate) threads: Mutex<Vec<Box<dyn Thread>>>,
     pub(crate) lock: Mutex<Option<Box<dyn FsLock>>>,
 }
@@ -115,6 +118,8 @@ impl Engine {
         let dead = dead_after(&manifest.state().version, &edit);
         edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        // A roll-over takes a number too.
+        writer.next_file.fetch_max(manifest.state().next_file, Ordering::Relaxed);
         // Known before anyone can read it, and dead tables only after nobody new can: else a
         // table could go under a reader. The manifest's lock keeps installs in order.
         self.background.register(&version);
@@ -123,6 +128,30 @@ impl Engine {
         drop(manifest);
         self.measure();
         Ok(())
+    }
+
+    /// [`Engine::install`] of new tables; where it fails and may be tried again they are removed,
+    /// for they hold the space that the next try needs. After a final failure the manifest may
+    /// name them, and they stay.
+    pub(crate) fn install_made(
+        &self,
+        edit: VersionEdit,
+        flushed: Option<&crate::write::buffer::WriteBuffer>,
+        made: &[Arc<FileMeta>],
+    ) -> Result<()> {
+        let installed = self.install(edit, flushed);
+        if installed.is_err() && self.health.fatal().is_none() {
+            self.discard(made);
+        }
+        installed
+    }
+
+    /// Removes tables that no version names.
+    pub(crate) fn discard(&self, tables: &[Arc<FileMeta>]) {
+        for table in tables {
+            self.tables.forget(table.number);
+            let _ = self.fs.remove(&self.table_path(table.number));
+        }
     }
 
     fn manifest_failed(&self, error: kv_manifest::Error) -> Error {

@@ -3,6 +3,7 @@
 use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::health::Work;
 use crate::output::{Outputs, TableMaker};
 use crate::snapshots::Kept;
 use crate::write::buffer::WriteBuffer;
@@ -88,25 +89,28 @@ impl Engine {
             return Err(reason.clone());
         }
         let maker = self.maker()?;
-        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let bottom = level + 1 == LEVELS;
         let tables = match buffer.is_empty() {
             true => Vec::new(),
             false => flush_buffer(&maker, buffer, level, bottom, &kept)?,
         };
-        if !tables.is_empty() {
-            maker.sync_dir()?;
+        if !tables.is_empty()
+            && let Err(error) = maker.sync_dir()
+        {
+            self.discard(&tables);
+            return Err(error);
         }
         let bytes: u64 = tables.iter().map(|table| table.size).sum();
         let logs = self.logs_behind(buffer);
         let edit = VersionEdit {
-            added: tables.into_iter().map(|table| (level, table)).collect(),
+            added: tables.iter().map(|table| (level, Arc::clone(table))).collect(),
             last_seq: Some(buffer.last_seq()),
             log_floor: logs.first().copied(),
             logs_added: logs,
             ..VersionEdit::default()
         };
-        self.install(edit, Some(buffer))?;
+        self.install_made(edit, Some(buffer), &tables)?;
         self.writer()?.log.release_until(buffer.log);
         self.remove_logs(std::iter::once(buffer.log));
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +135,8 @@ impl Engine {
         self.health.check_write()?;
         let active = Arc::clone(&self.view.load().active);
         if !active.is_empty() {
-            self.make_room(writer, &active, 0)?;
+            self.wait_for_background(&active, true)?;
+            self.rotate(writer, &active, 0)?;
         }
         let upto = writer.log.segment_number();
         self.wait_flushed(upto)
@@ -150,7 +155,7 @@ impl Engine {
             if state.stopping {
                 return Some(Err(Error::closed()));
             }
-            self.health.background().map(Err)
+            self.health.failing(Work::Flush).map(Err)
         })
     }
 }

@@ -10,12 +10,22 @@ use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// A kind of background work that may fail and be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Writing memtables out, and making the logs that this needs.
+    Flush,
+    /// Merging tables.
+    Compaction,
+}
+
 /// The state of one open store.
 #[derive(Default)]
 pub(crate) struct Health {
     fatal: OnceLock<Error>,
-    /// Why the last background work failed, until one succeeds.
-    background: Mutex<Option<Error>>,
+    /// Why the last work of a kind failed, until one succeeds.
+    flush: Mutex<Option<Error>>,
+    compaction: Mutex<Option<Error>>,
     closed: AtomicBool,
 }
 
@@ -51,13 +61,20 @@ impl Health {
         !self.closed.swap(true, Ordering::AcqRel)
     }
 
-    /// Notes how the last background work ended.
-    pub(crate) fn note_background(&self, outcome: Option<Error>) {
-        *self.background.lock() = outcome;
+    fn slot(&self, work: Work) -> &Mutex<Option<Error>> {
+        match work {
+            Work::Flush => &self.flush,
+            Work::Compaction => &self.compaction,
+        }
     }
 
-    /// Why background work fails at present.
-    pub(crate) fn background(&self) -> Option<Error> {
-        self.background.lock().clone()
+    /// Notes how the last work of a kind ended.
+    pub(crate) fn note(&self, work: Work, outcome: Option<Error>) {
+        *self.slot(work).lock() = outcome;
+    }
+
+    /// Why work of a kind fails at present.
+    pub(crate) fn failing(&self, work: Work) -> Option<Error> {
+        self.slot(work).lock().clone()
     }
 }

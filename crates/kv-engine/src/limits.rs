@@ -10,6 +10,8 @@ pub(crate) const MAX_KEY_LEN: usize = 65_535;
 pub(crate) const MAX_VALUE_LEN: usize = 1 << 30;
 /// The longest encoded batch, in bytes.
 pub(crate) const MAX_BATCH_LEN: usize = 2 << 30;
+/// The most memory that a batch may take once it is inserted, in bytes: a memtable's most.
+pub(crate) const MAX_BATCH_MEMORY: usize = 16 << 30;
 /// The longest name of a keyspace, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 255;
 

@@ -46,9 +46,8 @@ impl std::fmt::Debug for Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(engine: Arc<Engine>, space: Arc<Space>) -> Snapshot {
-        let now_ms = engine.now_ms();
-        let seq = engine.snapshots.acquire(&engine.publisher, now_ms);
-        Snapshot { engine, space, moment: Moment { seq, now_ms } }
+        let moment = engine.snapshots.acquire(&engine.publisher, || engine.now_ms());
+        Snapshot { engine, space, moment }
     }
 
     /// The same moment in another keyspace.

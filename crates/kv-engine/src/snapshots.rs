@@ -1,5 +1,6 @@
 //! Which moments readers hold on to, so that compaction keeps the versions they see.
 
+use crate::snapshot::Moment;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
 use parking_lot::Mutex;
@@ -29,13 +30,13 @@ impl Kept {
 }
 
 impl Snapshots {
-    /// Takes a snapshot of what is visible now. The number is read under the lock, so that a
+    /// Takes a snapshot of what is visible now. Number and clock are read under the lock, so that a
     /// compaction that begins at the same time either sees the snapshot or began before it.
-    pub(crate) fn acquire(&self, publisher: &Publisher, now_ms: u64) -> SeqNo {
+    pub(crate) fn acquire(&self, publisher: &Publisher, now: impl FnOnce() -> u64) -> Moment {
         let mut live = self.live.lock();
-        let seq = publisher.visible();
-        *live.entry((seq, now_ms)).or_insert(0) += 1;
-        seq
+        let moment = Moment { seq: publisher.visible(), now_ms: now() };
+        *live.entry((moment.seq, moment.now_ms)).or_insert(0) += 1;
+        moment
     }
 
     /// Holds a snapshot a second time.
@@ -58,8 +59,9 @@ impl Snapshots {
     }
 
     /// What a flush or compaction that begins now must preserve.
-    pub(crate) fn kept(&self, publisher: &Publisher, now_ms: u64) -> Kept {
+    pub(crate) fn kept(&self, publisher: &Publisher, now: impl FnOnce() -> u64) -> Kept {
         let live = self.live.lock();
+        let now_ms = now();
         let mut seqs: Vec<SeqNo> = live.keys().map(|(seq, _)| *seq).collect();
         seqs.push(publisher.visible());
         seqs.dedup();

@@ -62,6 +62,11 @@ impl Space {
         Ok(())
     }
 
+    /// The answer to its use in another store.
+    pub(crate) fn foreign(&self) -> Error {
+        Error::invalid(format!("the keyspace {:?} belongs to another store", self.name))
+    }
+
     fn gone(&self) -> Error {
         Error::new(ErrorKind::NotFound, format!("the keyspace {:?} was dropped", self.name))
     }

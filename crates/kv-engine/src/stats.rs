@@ -1,6 +1,7 @@
 //! Counters, always on, and their two renderings: a table for people, Prometheus text for
 //! machines.
 
+use crate::health::Work;
 use crate::write::stall::Cause;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -163,8 +164,20 @@ impl Stats {
     /// ```
     pub fn prometheus(&self) -> String {
         let mut out = String::new();
+        for (name, help, value) in self.totals() {
+            metric(&mut out, name, help, "counter", value);
+        }
+        for (name, help, value) in self.gauges() {
+            metric(&mut out, name, help, "gauge", value);
+        }
+        self.write_levels(&mut out);
+        out
+    }
+
+    /// What only grows.
+    fn totals(&self) -> Vec<Figure> {
         let c = &self.counted;
-        let totals: [(&str, &str, u64); 21] = [
+        vec![
             ("writes_total", "Operations written.", c.writes),
             ("write_bytes_total", "Bytes of batches written.", c.write_bytes),
             ("log_bytes_total", "Bytes written to the log.", self.log.bytes),
@@ -194,11 +207,13 @@ impl Stats {
             ("background_errors_total", "Background work that failed.", c.background_errors),
             ("cache_hits_total", "Blocks found in the cache.", self.cache_hits),
             ("cache_misses_total", "Blocks not found in the cache.", self.cache_misses),
-        ];
-        for (name, help, value) in totals {
-            metric(&mut out, name, help, "counter", value);
-        }
-        let gauges: [(&str, &str, u64); 14] = [
+        ]
+    }
+
+    /// What goes up and down.
+    fn gauges(&self) -> Vec<Figure> {
+        let c = &self.counted;
+        vec![
             ("memtables", "Memtables in memory.", self.memtables as u64),
             ("memtable_bytes", "Bytes of memtables.", self.memtable_bytes),
             ("cache_capacity_bytes", "Bytes that the cache may hold.", self.cache_capacity),
@@ -213,10 +228,10 @@ impl Stats {
             ("delay_nanoseconds_per_kib", "What a written KiB costs.", c.delay_ns_per_kib),
             ("drain_bytes_per_second", "How fast level 0 drains.", c.drain_rate),
             ("refuses_writes", "1 where writes are refused.", u64::from(!self.trouble.is_empty())),
-        ];
-        for (name, help, value) in gauges {
-            metric(&mut out, name, help, "gauge", value);
-        }
+        ]
+    }
+
+    fn write_levels(&self, out: &mut String) {
         type Pick = fn(&LevelStats) -> u64;
         let by_level: [(&str, &str, Pick); 4] = [
             ("level_tables", "Tables on a level.", |l| l.tables as u64),
@@ -230,9 +245,11 @@ impl Stats {
                 let _ = writeln!(out, "kv_{name}{{level=\"{i}\"}} {}", pick(level));
             }
         }
-        out
     }
 }
+
+/// A name, what it means, and its value.
+type Figure = (&'static str, &'static str, u64);
 
 fn metric(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
     let _ = writeln!(out, "# HELP kv_{name} {help}\n# TYPE kv_{name} {kind}\nkv_{name} {value}");
@@ -240,6 +257,20 @@ fn metric(out: &mut String, name: &str, help: &str, kind: &str, value: u64) {
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fmt_levels(f)?;
+        self.fmt_memory(f)?;
+        self.fmt_work(f)?;
+        writeln!(f, "settings    {}", self.settings)?;
+        match (self.trouble.as_str(), self.read_only) {
+            ("", false) => write!(f, "state       open"),
+            ("", true) => write!(f, "state       open, read-only"),
+            (trouble, _) => write!(f, "state       {trouble}"),
+        }
+    }
+}
+
+impl Stats {
+    fn fmt_levels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "level   tables       size    entries  tombstones")?;
         for (i, level) in self.levels.iter().enumerate().filter(|(_, l)| l.tables > 0) {
             let size = Bytes(level.bytes).to_string();
@@ -250,8 +281,10 @@ impl fmt::Display for Stats {
         let entries: u64 = self.levels.iter().map(|level| level.entries).sum();
         let dead: u64 = self.levels.iter().map(|level| level.tombstones).sum();
         let size = Bytes(self.table_bytes()).to_string();
-        writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")?;
-        let c = &self.counted;
+        writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")
+    }
+
+    fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let memory = Bytes(self.memtable_bytes);
         writeln!(
             f,
@@ -274,7 +307,11 @@ impl fmt::Display for Stats {
             Bytes(self.log.bytes),
             self.log.writes,
             self.log.syncs
-        )?;
+        )
+    }
+
+    fn fmt_work(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = &self.counted;
         writeln!(
             f,
             "written     {} operations, {}; write amplification {:.1}",
@@ -315,12 +352,7 @@ impl fmt::Display for Stats {
                 c.recovered_batches
             )?;
         }
-        writeln!(f, "settings    {}", self.settings)?;
-        match (self.trouble.as_str(), self.read_only) {
-            ("", false) => write!(f, "state       open"),
-            ("", true) => write!(f, "state       open, read-only"),
-            (trouble, _) => write!(f, "state       {trouble}"),
-        }
+        Ok(())
     }
 }
 
@@ -380,7 +412,10 @@ impl crate::engine::Engine {
         if self.health.check_open().is_err() {
             return "closed".to_owned();
         }
-        let reason = self.health.fatal().cloned().or_else(|| self.health.background());
+        let reason = self.health.fatal().cloned();
+        let failing =
+            || self.health.failing(Work::Flush).or_else(|| self.health.failing(Work::Compaction));
+        let reason = reason.or_else(failing);
         reason.map_or_else(String::new, |reason| reason.to_string())
     }
 }

@@ -85,6 +85,8 @@ impl Manifest {
     }
 
     fn apply_unless_failed(&mut self, mut edit: VersionEdit) -> Result<Arc<Version>> {
+        // Before a roll-over takes a number: the caller has given these.
+        self.state.next_file = self.state.next_file.max(edit.next_file.unwrap_or(0));
         if self.writer.offset() >= self.roll_at {
             self.roll()?;
         }

@@ -327,7 +327,11 @@ impl Log {
         while state.write.is_running() {
             let end = state.end();
             self.writes.wait(&mut state, |s| &mut s.write, end);
-            state.check_open()?;
+            if let Err(error) = state.check_open() {
+                // It may have been woken to do a round that others wait for: they look again.
+                self.writes.give_up();
+                return Err(error);
+            }
         }
         let answer = under_lock(state.next_seq);
         let end = state.end();

@@ -5,6 +5,7 @@ mod reclaim;
 pub(crate) mod worker;
 
 use crate::compaction::Busy;
+use crate::health::Work;
 use kv_manifest::Version;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -38,10 +39,9 @@ pub(crate) struct State {
     pub(crate) running: usize,
     /// No new job begins.
     pub(crate) stopping: bool,
-    /// Work failed and waits until this moment of the monotonic clock.
-    pub(crate) retry_at: Option<Duration>,
-    /// How often in a row work has failed.
-    pub(crate) failures: u32,
+    /// When work that failed is tried again.
+    pub(crate) flush_retry: Retry,
+    pub(crate) compaction_retry: Retry,
     /// Dead tables are being removed.
     pub(crate) reclaiming: bool,
     /// Tables that the current version does not name: number and size.
@@ -54,6 +54,24 @@ pub(crate) struct State {
     pub(crate) versions: Vec<Weak<Version>>,
 }
 
+/// How work of one kind is tried again.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    /// Not before this moment of the monotonic clock.
+    pub(crate) at: Option<Duration>,
+    /// How often in a row it has failed.
+    pub(crate) failures: u32,
+}
+
+impl State {
+    pub(crate) fn retry(&mut self, work: Work) -> &mut Retry {
+        match work {
+            Work::Flush => &mut self.flush_retry,
+            Work::Compaction => &mut self.compaction_retry,
+        }
+    }
+}
+
 impl Background {
     /// Wakes everybody who waits, to look again.
     pub(crate) fn wake_all(&self) {
@@ -62,18 +80,8 @@ impl Background {
         self.changed.notify_all();
     }
 
-    /// Waits until `ready` answers something. It is asked again after every change.
-    pub(crate) fn wait_until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
-        let mut state = self.state.lock();
-        loop {
-            if let Some(answer) = ready() {
-                return answer;
-            }
-            self.changed.wait(&mut state);
-        }
-    }
-
-    /// Waits until `ready` answers something; it sees and may change the state.
+    /// Waits until `ready` answers something; it sees and may change the state, and is
+    /// asked again after every change.
     pub(crate) fn wait_with<T>(&self, mut ready: impl FnMut(&mut State) -> Option<T>) -> T {
         let mut state = self.state.lock();
         loop {

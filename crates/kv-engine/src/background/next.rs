@@ -5,8 +5,10 @@
 pub(crate) struct Situation {
     /// No job begins any more: the store closes, or it failed for good.
     pub(crate) stopping: bool,
-    /// Work failed lately and is not to be tried again yet.
-    pub(crate) backing_off: bool,
+    /// A flush failed lately and is not to be tried again yet.
+    pub(crate) flush_waits: bool,
+    /// A compaction failed lately and is not to be tried again yet.
+    pub(crate) compaction_waits: bool,
     /// Dead tables wait to be removed.
     pub(crate) dead_tables: bool,
     /// The oldest sealed memtable has no writers left.
@@ -44,16 +46,16 @@ pub(crate) fn next(now: &Situation) -> Next {
     if now.stopping {
         return Next::Wait;
     }
-    if now.segment_wanted && !now.preparing && !now.backing_off {
+    if now.segment_wanted && !now.preparing && !now.flush_waits {
         return Next::PrepareSegment;
     }
-    if now.flushable && !now.flushing && !now.backing_off {
+    if now.flushable && !now.flushing && !now.flush_waits {
         return Next::Flush;
     }
     if now.dead_tables {
         return Next::Reclaim;
     }
-    if now.compacting < now.max_compacting && !now.backing_off {
+    if now.compacting < now.max_compacting && !now.compaction_waits {
         return Next::Compact;
     }
     Next::Wait
@@ -65,7 +67,8 @@ mod tests {
 
     const IDLE: Situation = Situation {
         stopping: false,
-        backing_off: false,
+        flush_waits: false,
+        compaction_waits: false,
         dead_tables: false,
         flushable: false,
         flushing: false,
@@ -85,10 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_holds_back_all_but_removals() {
+    fn a_failure_holds_back_its_own_kind_of_work_only() {
         let failing =
-            Situation { backing_off: true, flushable: true, segment_wanted: true, ..IDLE };
-        assert_eq!(next(&failing), Next::Wait);
+            Situation { flush_waits: true, flushable: true, segment_wanted: true, ..IDLE };
+        assert_eq!(next(&failing), Next::Compact);
+        assert_eq!(next(&Situation { compaction_waits: true, ..failing }), Next::Wait);
         assert_eq!(next(&Situation { dead_tables: true, ..failing }), Next::Reclaim);
     }
 

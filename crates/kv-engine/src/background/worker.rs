@@ -3,11 +3,12 @@
 //! A failure is noted and the job tried again, later each time. A panic turns the store
 //! read-only: what the thread left half done is not known.
 
-use crate::background::State;
 use crate::background::next::{Next, Situation, next};
+use crate::background::{Retry, State};
 use crate::compaction::run::Task;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::health::Work;
 use crate::write::buffer::WriteBuffer;
 use kv_manifest::VersionEdit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,14 +48,18 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
 
 impl Engine {
     fn work(&self) {
-        while let Some(job) = self.wait_for_job() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.run(&job)));
-            let outcome = outcome.unwrap_or_else(|_| {
-                let cause = Error::new(ErrorKind::Io, "a background thread panicked");
-                Err(self.writes_failed(&cause))
-            });
+        while let Ok(Some(job)) = self.guarded(|| Ok(self.wait_for_job())) {
+            let outcome = self.guarded(|| self.run(&job));
             self.end(job, outcome);
         }
+    }
+
+    /// Does background work; a panic in it becomes a store that refuses writes.
+    pub(crate) fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            let cause = Error::new(ErrorKind::Io, "background work panicked");
+            Err(self.writes_failed(&cause))
+        })
     }
 
     /// The next job, or `None` when the store closes.
@@ -69,8 +74,13 @@ impl Engine {
                 return Some(job);
             }
             let now = self.clock.monotonic();
-            let wait = state.retry_at.map_or(IDLE_LOOK, |at| at.saturating_sub(now));
-            if self.background.wait_for(&mut state, wait.max(Duration::from_millis(1))) {
+            let retries = [state.flush_retry.at, state.compaction_retry.at];
+            let next_retry = retries.into_iter().flatten().filter(|at| *at > now).min();
+            let wait = match self.health.fatal() {
+                None => next_retry.map_or(IDLE_LOOK, |at| at - now),
+                Some(_) => IDLE_LOOK,
+            };
+            if self.background.wait_for(&mut state, wait) && wait == IDLE_LOOK {
                 let writes = self.counters.writes.load(Ordering::Relaxed);
                 state.idle = writes == state.writes_seen;
                 state.writes_seen = writes;
@@ -108,14 +118,16 @@ impl Engine {
         let Some(writer) = &self.writer else {
             return Situation { stopping: true, ..Situation::default() };
         };
-        let backing_off = state.retry_at.is_some_and(|at| self.clock.monotonic() < at);
+        let now = self.clock.monotonic();
+        let waits = |retry: &Retry| retry.at.is_some_and(|at| now < at);
         let threads = self.options.background_threads;
         let segment = writer.log.segment_len();
         let half_full = 2 * view.active.table.memory() as u64 > self.options.memtable_limit()
             || 2 * segment > self.options.segment_limit();
         Situation {
             stopping: state.stopping || self.health.fatal().is_some(),
-            backing_off,
+            flush_waits: waits(&state.flush_retry),
+            compaction_waits: waits(&state.compaction_retry),
             dead_tables: !state.reclaiming && state.has_unread(),
             flushable: view.sealed.last().is_some_and(|buffer| !buffer.has_writers()),
             flushing: state.flushing,
@@ -143,35 +155,39 @@ impl Engine {
     fn end(&self, job: Job, outcome: Result<()>) {
         let mut state = self.background.state.lock();
         state.running -= 1;
-        let mut matters = true;
-        match job {
+        let work = match job {
             Job::Flush { ticket, .. } => {
                 state.flushing = false;
                 state.busy.release(ticket);
+                Work::Flush
             }
-            Job::PrepareSegment => state.preparing = false,
+            Job::PrepareSegment => {
+                state.preparing = false;
+                Work::Flush
+            }
             Job::Reclaim => {
                 state.reclaiming = false;
-                matters = false;
+                drop(state);
+                return self.background.wake_all();
             }
             Job::Compact(task) => {
                 state.compactions.retain(|ticket| *ticket != task.ticket);
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());
+                Work::Compaction
             }
-        }
+        };
+        let retry = state.retry(work);
         match outcome {
-            Ok(()) if matters => {
-                state.retry_at = None;
-                state.failures = 0;
-                self.health.note_background(None);
+            Ok(()) => {
+                *retry = Retry::default();
+                self.health.note(work, None);
             }
-            Ok(()) => {}
             Err(error) => {
-                let wait = FIRST_RETRY.saturating_mul(1 << state.failures.min(10)).min(LAST_RETRY);
-                state.failures += 1;
-                state.retry_at = Some(self.clock.monotonic() + wait);
+                let wait = FIRST_RETRY.saturating_mul(1 << retry.failures.min(10)).min(LAST_RETRY);
+                retry.failures += 1;
+                retry.at = Some(self.clock.monotonic() + wait);
                 self.counters.background_errors.fetch_add(1, Ordering::Relaxed);
-                self.health.note_background(Some(error));
+                self.health.note(work, Some(error));
             }
         }
         drop(state);

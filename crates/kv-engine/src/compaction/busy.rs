@@ -69,6 +69,11 @@ impl Busy {
         self.aside.extend(numbers);
     }
 
+    /// Whether a table was taken for good.
+    pub(crate) fn is_aside(&self, number: u64) -> bool {
+        self.aside.contains(&number)
+    }
+
     /// Whether a table is taken.
     pub(crate) fn has(&self, file: &FileMeta) -> bool {
         self.aside.contains(&file.number)

@@ -8,6 +8,7 @@ use crate::compaction::run::Task;
 use crate::compaction::score::{LAST, targets};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::health::Work;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, Version};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl Engine {
     /// Merges everything that was written so far down to the last level.
     pub(crate) fn compact_all(&self) -> Result<()> {
         self.flush()?;
-        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let began = Began { seq: self.publisher.visible(), clock_ms: kept.oldest_clock_ms };
         loop {
             let step = self.background.wait_with(|state| self.next_step(state, began));
@@ -81,7 +82,7 @@ impl Engine {
                     return Ok(());
                 }
                 Step::Run(task) => {
-                    let outcome = self.run_compaction(&task);
+                    let outcome = self.guarded(|| self.run_compaction(&task));
                     let mut state = self.background.state.lock();
                     state.running -= 1;
                     self.end_compaction(&mut state, &task, outcome.as_ref().err());
@@ -115,7 +116,7 @@ impl Engine {
         }
         let version = Arc::clone(&self.view.load().version);
         let policy = self.policy();
-        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let plan =
             Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
         let Some((level, files, output_level)) = plan.next() else {
@@ -131,7 +132,7 @@ impl Engine {
             }
             // Only a running job gives way; damaged tables never do.
             None if state.running > 0 => None,
-            None => Some(Err(self.health.background().unwrap_or_else(|| {
+            None => Some(Err(self.health.failing(Work::Compaction).unwrap_or_else(|| {
                 Error::corrupt("a damaged table cannot be compacted; run verify to find it")
             }))),
         }

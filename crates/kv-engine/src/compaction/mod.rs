@@ -17,3 +17,4 @@ pub(crate) mod split;
 mod tests;
 
 pub(crate) use busy::Busy;
+pub(crate) use score::level0_runs;

@@ -58,8 +58,7 @@ impl Engine {
     }
 
     fn context(&self, state: &State) -> Context {
-        let now_ms = self.now_ms();
-        let kept = self.snapshots.kept(&self.publisher, now_ms);
+        let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         Context {
             oldest_snapshot: kept.oldest(),
             now_ms: kept.oldest_clock_ms,
@@ -123,7 +122,11 @@ impl Engine {
                 self.counters.compaction_write_bytes.fetch_add(written, Ordering::Relaxed);
             }
         }
-        self.install(edit, None)?;
+        let made: Vec<_> = match compaction.kind {
+            Kind::Merge => edit.added.iter().map(|(_, table)| Arc::clone(table)).collect(),
+            Kind::Move | Kind::Drop => Vec::new(),
+        };
+        self.install_made(edit, None, &made)?;
         let took = self.clock.monotonic().saturating_sub(started);
         if compaction.kind == Kind::Merge {
             let inputs = compaction.inputs.iter();
@@ -154,14 +157,17 @@ impl Engine {
 
     /// Merges the inputs into new tables, whose names are durable when it returns.
     fn merge(&self, compaction: &Compaction) -> Result<Vec<Arc<FileMeta>>> {
-        let kept = self.snapshots.kept(&self.publisher, self.now_ms());
+        let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let tombstones = self.input_tombstones(compaction)?;
         let slices = self.slices(compaction)?;
         let tables = match slices.as_slice() {
             [slice] => self.merge_slice(compaction, &kept, &tombstones, slice)?,
             _ => self.merge_slices(compaction, &kept, &tombstones, &slices)?,
         };
-        self.maker()?.sync_dir()?;
+        if let Err(error) = self.maker()?.sync_dir() {
+            self.discard(&tables);
+            return Err(error);
+        }
         Ok(tables)
     }
 
@@ -177,9 +183,17 @@ impl Engine {
         let made = kv_vfs::side_by_side("kv-subcompaction", slices, |slice| {
             self.merge_slice(compaction, kept, tombstones, slice)
         });
+        let mut failure = None;
         for made in made {
             let panicked = || Error::new(ErrorKind::Io, "a compaction thread did not finish");
-            tables.extend(made.ok_or_else(panicked)??);
+            match made.ok_or_else(panicked).flatten() {
+                Ok(made) => tables.extend(made),
+                Err(error) => failure = Some(error),
+            }
+        }
+        if let Some(error) = failure {
+            self.discard(&tables);
+            return Err(error);
         }
         Ok(tables)
     }
@@ -289,9 +303,6 @@ impl Engine {
 
     /// Ends a compaction early when the store closes or has failed.
     fn check_cancelled(&self) -> Result<()> {
-        match self.health.fatal() {
-            Some(reason) => Err(reason.clone()),
-            None => Ok(()),
-        }
+        self.health.check_write()
     }
 }

@@ -46,8 +46,12 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
     let opening = Opening { fs: Arc::clone(&options.file_system), dir: path.to_owned(), options };
     let engine =
         if opening.options.read_only { opening.read_only()? } else { opening.read_write()? };
-    engine.load_catalog()?;
-    worker::start(&engine)?;
+    let started = engine.load_catalog().and_then(|()| worker::start(&engine));
+    if let Err(error) = started {
+        // Threads that did start end, and the lock is free.
+        let _ = engine.close();
+        return Err(error);
+    }
     Ok(engine)
 }
 
@@ -206,6 +210,7 @@ impl Opening {
             counters: parts.counters,
             disk_bytes: AtomicU64::new(0),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),
+            closed: Mutex::new(false),
             threads: Mutex::default(),
             lock: Mutex::new(parts.lock),
         });

@@ -10,8 +10,11 @@ use crate::output::TableMaker;
 use crate::snapshots::Kept;
 use crate::stats::Counters;
 use kv_manifest::{FileName, State, VersionEdit};
+use kv_vfs::{FsFileExt as _, Mode};
 use kv_wal::Cut;
 use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::UNIX_EPOCH;
@@ -36,10 +39,31 @@ impl Opening {
                 FileName::Current.path(&self.dir).display()
             )));
         }
+        if let Some(log) = self.written_log(files)? {
+            return Err(Error::corrupt(format!(
+                "{}: the log holds writes, and CURRENT is missing; restore CURRENT from a backup",
+                log.display()
+            )));
+        }
         let random = || u128::from(RandomState::new().hash_one(0));
         let state = State::new(random() << 64 | random());
-        let log_number = state.next_file.max(files.max_number + 1);
+        let log_number = state.next_file.max(files.max_number.saturating_add(1));
         Ok(Recovered { state, log_number, next_file: log_number + 1 })
+    }
+
+    /// A log that something was written to. A creation that was cut leaves at most an empty one.
+    fn written_log(&self, files: &Files) -> Result<Option<PathBuf>> {
+        for number in files.logs() {
+            let path = FileName::Log(number).path(&self.dir);
+            let failed = |e| Error::io(format!("{}: read failed", path.display()), e);
+            let file = self.fs.open(&path, Mode::Read).map_err(failed)?;
+            let mut start = [0; 64];
+            let len = file.read_full_at(&mut start, 0).map_err(failed)?;
+            if start.iter().take(len).any(|byte| *byte != 0) {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// The state of a store that was found: its manifest, and its logs written out as tables. A
@@ -52,7 +76,7 @@ impl Opening {
         counters: &Counters,
     ) -> Result<Recovered> {
         let segments = self.segments(&state, &files.logs())?;
-        let numbers = AtomicU64::new(state.next_file.max(files.max_number + 1));
+        let numbers = AtomicU64::new(state.next_file.max(files.max_number.saturating_add(1)));
         let limiter = Limiter::new(u64::MAX);
         let clock = self.fs.clock();
         let now_ms = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
@@ -93,13 +117,29 @@ impl Opening {
             let from = FileName::Log(number).path(&self.dir);
             let to = from.with_extension("log.cut");
             match self.fs.hard_link(&from, &to) {
-                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-                    let what = format!("{}: the cut log cannot be kept", to.display());
-                    return Err(Error::io(what, e));
-                }
-                _ => {}
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                // Not every file system has hard links.
+                Err(_) => self.copy(&from, &to).map_err(|e| {
+                    Error::io(format!("{}: the cut log cannot be kept", to.display()), e)
+                })?,
             }
         }
         Ok(())
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = self.fs.open(from, Mode::Read)?;
+        let to = self.fs.create_new(to)?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut offset = 0;
+        loop {
+            let len = from.read_full_at(&mut buffer, offset)?;
+            to.write_all_at(buffer.get(..len).unwrap_or_default(), offset)?;
+            offset += len as u64;
+            if len < buffer.len() {
+                return to.sync_data();
+            }
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use super::Opening;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::write::buffer::WriteBuffer;
-use kv_core::{Op, SeqNo, decode_batch};
+use kv_core::{MAX_SEQ, MAX_VARINT_LEN, SeqNo, decode_batch};
 use kv_manifest::{FileName, State};
 use kv_wal::{Replay, SegmentFile};
 use std::sync::Arc;
@@ -44,12 +45,24 @@ impl<'a> Filler<'a> {
             |e| Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"));
         let ops = decode_batch(payload).map_err(malformed)?;
         let count = u64::from(ops.remaining());
-        if count == 0 || first + (count - 1) <= self.last_seq {
+        let beyond = || Error::corrupt("a log record has a sequence number beyond the last one");
+        let last = first.checked_add(count).filter(|end| *end <= MAX_SEQ).ok_or_else(beyond)?;
+        if count == 0 || last - 1 <= self.last_seq {
             return Ok(count);
         }
-        let ops = ops.collect::<Result<Vec<Op<'_>>, _>>().map_err(malformed)?;
-        let bound =
-            ops.iter().map(|op| WriteBuffer::bound(op.key.len(), op.value.len())).sum::<usize>();
+        let mut bound = 0usize;
+        for op in ops.clone() {
+            let op = op.map_err(malformed)?;
+            // Stored keys and range ends are a little longer than user keys.
+            let key_len = op.key.len().saturating_sub(2 * MAX_VARINT_LEN);
+            if let Some(reason) = limits::refuse(key_len, op.value.len().saturating_sub(8)) {
+                return Err(Error::corrupt(format!("a log record breaks a limit: {reason}")));
+            }
+            bound = bound.saturating_add(WriteBuffer::bound(op.key.len(), op.value.len()));
+        }
+        if bound > limits::MAX_BATCH_MEMORY {
+            return Err(Error::corrupt("a log record needs more memory than any batch may"));
+        }
         if !self.buffer.admit(bound, 0) {
             self.hand_over()?;
             self.buffer = self.opening.buffer_for(bound);
@@ -58,7 +71,7 @@ impl<'a> Filler<'a> {
             }
         }
         for (seq, op) in (first..).zip(ops) {
-            self.buffer.apply(seq, op);
+            self.buffer.apply(seq, op.map_err(malformed)?);
             self.last_seq = seq;
         }
         self.buffer.leave();

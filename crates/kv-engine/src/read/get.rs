@@ -72,6 +72,9 @@ impl Engine {
     /// Refuses reads of a closed store, and of a dropped keyspace except at a moment before.
     pub(crate) fn check_readable(&self, space: &Space, moment: Option<Moment>) -> Result<()> {
         self.health.check_open()?;
+        if space.store != self.id {
+            return Err(space.foreign());
+        }
         if moment.is_none() && !space.is_default() {
             space.check()?;
         }

@@ -22,6 +22,8 @@ struct Write<'a> {
     spaces: &'a [Arc<Space>],
     /// A keyspace that ends with this write.
     drops: Option<&'a Space>,
+    /// It only deletes, so that it may pass a limit on the disk.
+    deletes: bool,
 }
 
 /// Why the log did not take a write.
@@ -100,6 +102,7 @@ impl Engine {
                 bound: WriteBuffer::bound(stored.len(), expiry.len() + value.len()),
                 spaces: if space.is_default() { &[] } else { spaces },
                 drops: None,
+                deletes: kind == Kind::Delete,
             };
             self.commit(&write, self.default_durability(), |buffer, seq| {
                 if expiry.is_empty() {
@@ -146,9 +149,18 @@ impl Engine {
             |e: kv_core::Malformed| Error::invalid(format!("a batch is malformed: {e}"));
         let ops = decode_batch(payload).map_err(unreadable)?;
         let mut bound = 0usize;
+        let mut deletes = true;
         for op in ops.clone() {
             let op = op.map_err(unreadable)?;
+            deletes &= matches!(op.kind, Kind::Delete | Kind::RangeDelete);
             bound = bound.saturating_add(WriteBuffer::bound(op.key.len(), op.value.len()));
+        }
+        if bound > limits::MAX_BATCH_MEMORY {
+            return Err(Error::invalid(format!(
+                "a batch of {} operations needs {bound} bytes of memory; the limit is {}",
+                batch.encoded.len(),
+                limits::MAX_BATCH_MEMORY
+            )));
         }
         let write = Write {
             count: batch.encoded.len() as u64,
@@ -156,6 +168,7 @@ impl Engine {
             bound,
             spaces: &batch.spaces,
             drops,
+            deletes,
         };
         self.commit(&write, durability, |buffer, first| {
             for (seq, op) in (first..).zip(ops) {
@@ -174,7 +187,9 @@ impl Engine {
     ) -> Result<()> {
         let writer = self.writer()?;
         self.health.check_write()?;
-        self.refuse_over_disk_limit()?;
+        if !write.deletes {
+            self.refuse_over_disk_limit()?;
+        }
         let (appended, buffer) = self.append(writer, write)?;
         let first = appended.first_seq;
         let last = first + (write.count - 1);
@@ -214,6 +229,11 @@ impl Engine {
                 Ok(admitted) => return Ok(admitted),
                 Err(Refused::Full(full)) => self.make_room(writer, &full, write.bound)?,
                 Err(Refused::Other(error)) => return Err(error),
+                Err(Refused::Log(kv_wal::Error::TooLarge { .. })) if self.has_logged() => {
+                    // The next segment has room for it.
+                    let full = Arc::clone(&self.view.load().active);
+                    self.make_room(writer, &full, write.bound)?;
+                }
                 Err(Refused::Log(error)) => return Err(self.log_refused(error)),
             }
         }
@@ -252,6 +272,11 @@ impl Engine {
              or raise the limit"
         );
         Err(Error::new(ErrorKind::NoSpace, message))
+    }
+
+    /// Whether the current log segment holds any write.
+    fn has_logged(&self) -> bool {
+        self.view.load().active.logged() > 0
     }
 
     /// What a caller hears of a log that took nothing. Only a failed write or sync is final.

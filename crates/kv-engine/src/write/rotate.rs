@@ -1,8 +1,11 @@
 //! Room for writes: changing the memtable and the log together, and waiting or slowing down where
 //! the background work is behind.
 
+use crate::background::State;
+use crate::compaction::level0_runs;
 use crate::engine::{Engine, Writer};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::health::Work;
 use crate::read::view::View;
 use crate::write::buffer::WriteBuffer;
 use crate::write::stall::{Cause, Debt, Pace, pace};
@@ -25,7 +28,7 @@ impl Engine {
     /// How far the background work is behind.
     pub(crate) fn debt(&self, view: &View) -> Debt {
         Debt {
-            level0_runs: view.version.level(0).len(),
+            level0_runs: level0_runs(&view.version).len(),
             level0_trigger: self.options.level0_runs,
             sealed: view.sealed.len(),
             drain_rate: self.counters.drain_rate.load(Ordering::Relaxed),
@@ -71,24 +74,29 @@ impl Engine {
         full: &Arc<WriteBuffer>,
         bound: usize,
     ) -> Result<()> {
-        self.wait_for_background(full)?;
+        self.wait_for_background(full, false)?;
         self.rotate(writer, full, bound)
     }
 
-    /// Waits while writes are to stop; answers an error where waiting cannot help.
-    fn wait_for_background(&self, full: &Arc<WriteBuffer>) -> Result<()> {
+    /// Waits while writes are to stop; answers an error where waiting cannot help. A flush adds to
+    /// level 0 what is in memory anyway, and does not wait for that.
+    pub(crate) fn wait_for_background(
+        &self,
+        full: &Arc<WriteBuffer>,
+        for_flush: bool,
+    ) -> Result<()> {
         let started = self.clock.monotonic();
         let mut stopped: Option<Cause> = None;
-        let outcome = self.background.wait_until(|| {
+        let outcome = self.background.wait_with(|state| {
             if let Err(error) = self.health.check_write() {
                 return Some(Err(error));
             }
             let view = self.view.load();
             let Pace::Stop(cause) = pace(&self.debt(&view)) else { return Some(Ok(())) };
-            if !Arc::ptr_eq(&view.active, full) {
+            if !Arc::ptr_eq(&view.active, full) || (for_flush && cause == Cause::Level0) {
                 return Some(Ok(()));
             }
-            if let Some(error) = self.health.background() {
+            if let Some(error) = self.why_waiting_is_vain(state, &view, cause) {
                 return Some(Err(error));
             }
             stopped = Some(cause);
@@ -98,6 +106,19 @@ impl Engine {
             self.counters.stopped(cause, self.clock.monotonic().saturating_sub(started));
         }
         outcome
+    }
+
+    /// The failure of the work that a stopped writer waits for.
+    fn why_waiting_is_vain(&self, state: &State, view: &View, cause: Cause) -> Option<Error> {
+        match cause {
+            Cause::Memtables => self.health.failing(Work::Flush),
+            Cause::Level0 => self.health.failing(Work::Compaction).or_else(|| {
+                let damaged = view.version.level(0).iter().any(|f| state.busy.is_aside(f.number));
+                damaged.then(|| {
+                    Error::corrupt("a damaged table blocks the merge of level 0; run verify")
+                })
+            }),
+        }
     }
 
     /// Seals the memtable `full`, unless someone else has, and begins a new one with a new log

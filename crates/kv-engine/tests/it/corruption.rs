@@ -54,6 +54,21 @@ fn a_damaged_block_is_told_and_other_keys_are_readable() {
     assert_eq!(text(&db, "new").as_deref(), Some("v"));
 }
 
+/// What an iterator answers before it tells of damage, and ends.
+fn until_damage(mut step: impl FnMut() -> Option<Pair>) -> Pairs {
+    let mut found = Pairs::new();
+    loop {
+        match step().expect("an error comes before the end") {
+            Ok((k, v)) => found.push((k.to_vec(), v.to_vec())),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corruption);
+                assert!(step().is_none() && step().is_none());
+                return found;
+            }
+        }
+    }
+}
+
 #[test]
 fn an_iterator_stops_at_damage_and_skips_nothing() {
     let (w, model) = closed(aimed(), 500);
@@ -62,26 +77,11 @@ fn an_iterator_stops_at_damage_and_skips_nothing() {
     w.rewrite(&table, |bytes| bytes[at] ^= 1);
     let db = w.open();
     let expected: Pairs = model.into_iter().collect();
-    let walk = |mut step: Box<
-        dyn FnMut() -> Option<kv_engine::Result<(kv_engine::Bytes, kv_engine::Bytes)>>,
-    >| {
-        let mut found = Pairs::new();
-        loop {
-            match step().expect("an error comes before the end") {
-                Ok((k, v)) => found.push((k.to_vec(), v.to_vec())),
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Corruption);
-                    assert!(step().is_none() && step().is_none());
-                    return found;
-                }
-            }
-        }
-    };
     let mut iter = db.iter();
-    let forward = walk(Box::new(move || iter.next()));
+    let forward = until_damage(|| iter.next());
     assert!(forward.len() <= 250 && forward == expected[..forward.len()]);
     let mut iter = db.iter();
-    let mut backward = walk(Box::new(move || iter.next_back()));
+    let mut backward = until_damage(|| iter.next_back());
     backward.reverse();
     assert!(backward.len() < 250 && backward == expected[500 - backward.len()..]);
     let mut cursor = db.cursor();

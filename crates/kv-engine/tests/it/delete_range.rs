@@ -30,7 +30,6 @@ fn every_form_of_bounds_deletes_what_it_reads() {
 }
 
 #[test]
-#[expect(clippy::reversed_empty_ranges, reason = "that is the promise")]
 fn empty_and_inverted_ranges_delete_nothing() {
     every_setting(|w| {
         let db = w.open();

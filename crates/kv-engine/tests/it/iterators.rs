@@ -10,7 +10,7 @@ fn filled(w: &World, count: usize) -> (Db, Pairs) {
     (db, model.into_iter().collect())
 }
 
-fn one(pair: Option<kv_engine::Result<(kv_engine::Bytes, kv_engine::Bytes)>>) -> Option<Vec<u8>> {
+fn one(pair: Option<Pair>) -> Option<Vec<u8>> {
     pair.map(|pair| pair.unwrap().0.to_vec())
 }
 

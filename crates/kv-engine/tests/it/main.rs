@@ -6,6 +6,7 @@
     clippy::disallowed_methods,
     reason = "the tests stand where a user stands, outside the seam: real threads, real files"
 )]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
 
 mod batches;
 mod child;

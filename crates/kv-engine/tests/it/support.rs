@@ -225,13 +225,16 @@ macro_rules! reads {
 
 reads!(Db, Keyspace, Snapshot);
 
+/// What an iterator answers at each step.
+pub(crate) type Pair = Result<(Bytes, Bytes)>;
+
 /// Everything an iterator answers.
-pub(crate) fn pairs(iter: impl Iterator<Item = Result<(Bytes, Bytes)>>) -> Pairs {
+pub(crate) fn pairs(iter: impl Iterator<Item = Pair>) -> Pairs {
     iter.map(|pair| pair.map(|(key, value)| (key.to_vec(), value.to_vec())).unwrap()).collect()
 }
 
 /// The keys that an iterator answers, as text.
-pub(crate) fn keys(iter: impl Iterator<Item = Result<(Bytes, Bytes)>>) -> Vec<String> {
+pub(crate) fn keys(iter: impl Iterator<Item = Pair>) -> Vec<String> {
     iter.map(|pair| String::from_utf8_lossy(&pair.unwrap().0).into_owned()).collect()
 }
 
