@@ -46,6 +46,41 @@ impl RangeTombstones {
     /// Fragments any set of tombstones: O(n log n + the fragments' sequence numbers).
     /// Empty and inverted ranges are left out.
     pub fn new(tombstones: impl IntoIterator<Item = RangeTombstone>) -> RangeTombstones {
+        RangeTombstones::sweep(tombstones, |active| active.keys().rev().copied().collect())
+    }
+
+    /// Fragments any set of tombstones, and keeps of each fragment what readers at `snapshots`
+    /// (ascending) can tell apart: the newest tombstone that each sees, and the newest of all.
+    ///
+    /// However many tombstones lie over each other (a queue that is cut off further and further),
+    /// this takes O(n (log n + s log n)) time and O(n s) memory, with s snapshots.
+    ///
+    /// ```
+    /// use kv_core::{RangeTombstone, RangeTombstones};
+    /// let all = (1..=9).map(|seq| RangeTombstone { start: "a".into(), end: "b".into(), seq });
+    /// let set = RangeTombstones::seen_by(all, &[3, 5]);
+    /// assert_eq!(set.fragments()[0].seqs, [9, 5, 3]);
+    /// ```
+    pub fn seen_by(
+        tombstones: impl IntoIterator<Item = RangeTombstone>,
+        snapshots: &[SeqNo],
+    ) -> RangeTombstones {
+        RangeTombstones::sweep(tombstones, |active| {
+            let newest = active.keys().next_back().copied();
+            let seen = snapshots.iter().rev();
+            let seen = seen.filter_map(|s| active.range(..=*s).next_back().map(|(seq, _)| *seq));
+            let mut seqs: Vec<SeqNo> = newest.into_iter().chain(seen).collect();
+            seqs.dedup();
+            seqs
+        })
+    }
+
+    /// Walks over the ends of all tombstones; `choose` says which of those that are active over a
+    /// stretch its fragment lists, newest first.
+    fn sweep(
+        tombstones: impl IntoIterator<Item = RangeTombstone>,
+        choose: impl Fn(&BTreeMap<SeqNo, usize>) -> Vec<SeqNo>,
+    ) -> RangeTombstones {
         // The sequence numbers that begin (true) and end (false) at each boundary.
         let mut edges: BTreeMap<Bytes, Vec<(SeqNo, bool)>> = BTreeMap::new();
         for t in tombstones {
@@ -59,7 +94,7 @@ impl RangeTombstones {
         let mut previous = Bytes::new();
         for (at, changes) in edges {
             if !active.is_empty() {
-                let seqs = active.keys().rev().copied().collect();
+                let seqs = choose(&active);
                 push_fragment(&mut fragments, Fragment { start: previous, end: at.clone(), seqs });
             }
             for (seq, begins) in changes {

@@ -16,19 +16,18 @@ use std::sync::atomic::Ordering;
 /// The keys that a memtable spans: first key, and last key or tombstone end.
 pub(crate) fn span(buffer: &WriteBuffer) -> Option<(Bytes, Bytes)> {
     let mut cursor = buffer.table.cursor();
-    let mut span: Option<(Bytes, Bytes)> = None;
+    let mut span = None;
     let _: Result<(), std::convert::Infallible> = cursor.first();
     if cursor.valid() {
         let first = Bytes::copy_from_slice(cursor.key());
         let _: Result<(), std::convert::Infallible> = cursor.last();
         span = Some((first, Bytes::copy_from_slice(cursor.key())));
     }
-    for fragment in buffer.table.range_tombstones().fragments() {
-        let (first, last) =
-            span.take().unwrap_or_else(|| (fragment.start.clone(), fragment.end.clone()));
-        span = Some((first.min(fragment.start.clone()), last.max(fragment.end.clone())));
+    let deleted = buffer.table.range_tombstone_span();
+    match (span, deleted) {
+        (Some((first, last)), Some((start, end))) => Some((first.min(start), last.max(end))),
+        (span, deleted) => span.or(deleted),
     }
-    span
 }
 
 /// Writes a memtable out as tables for `level`. `bottom` says that nothing older lies below, so
@@ -40,7 +39,7 @@ pub(crate) fn flush_buffer(
     bottom: bool,
     kept: &Kept,
 ) -> Result<Vec<Arc<FileMeta>>> {
-    let tombstones = buffer.table.range_tombstones();
+    let tombstones = buffer.table.range_tombstones_seen_by(&kept.seqs);
     let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
     let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
     let mut outputs = Outputs::new(maker, level, retained, None, None);

@@ -106,7 +106,8 @@ impl Tables {
         Ok(())
     }
 
-    fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
+    /// Opens the file anew, as it is now, past the handles that are open.
+    pub(crate) fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
         let path = FileName::Table(meta.number).path(&self.dir);
         let opened = match self.map {
             true => self.fs.map(&path),

@@ -128,13 +128,26 @@ impl Engine {
     fn verify_table(&self, meta: &FileMeta, report: &mut VerifyReport) -> Result<()> {
         report.tables += 1;
         report.bytes += meta.size;
-        match self.tables.get(meta) {
-            Ok(table) => {
-                for error in table.verify() {
-                    keep_damage(error.into(), report)?;
-                }
-                Ok(())
+        let checked = self.tables.open(meta).and_then(|table| {
+            for error in table.verify() {
+                keep_damage(error.into(), report)?;
             }
+            let found = table.properties()?;
+            let agrees = found.entries == meta.entries
+                && found.tombstones == meta.tombstones
+                && found.range_tombstones == meta.range_tombstones
+                && found.min_seq == meta.min_seq
+                && found.max_seq == meta.max_seq;
+            match agrees {
+                true => Ok(()),
+                false => Err(Error::corrupt(format!(
+                    "{}: the table holds something else than the manifest says",
+                    table.path().display()
+                ))),
+            }
+        });
+        match checked {
+            Ok(()) => Ok(()),
             Err(error) => keep_damage(error, report),
         }
     }

@@ -5,6 +5,7 @@ use crate::filter::Filter;
 use crate::node;
 use crate::skiplist::Skiplist;
 use crate::tombstones::Tombstones;
+use bytes::Bytes;
 use kv_core::{RangeTombstones, SeqNo, Trailer};
 use std::fmt;
 use std::sync::Arc;
@@ -115,6 +116,18 @@ impl Memtable {
     /// call. [`Memtable::covering`] answers for one key without cutting.
     pub fn range_tombstones(&self) -> RangeTombstones {
         self.tombstones.fragmented()
+    }
+
+    /// The range tombstones, fragmented, of which readers at `snapshots` (ascending) need: the
+    /// newest that each sees, and the newest of all. Unlike [`Memtable::range_tombstones`] its size
+    /// does not grow with how many lie over each other.
+    pub fn range_tombstones_seen_by(&self, snapshots: &[SeqNo]) -> RangeTombstones {
+        self.tombstones.seen_by(snapshots)
+    }
+
+    /// The smallest start and the largest end of a range tombstone.
+    pub fn range_tombstone_span(&self) -> Option<(Bytes, Bytes)> {
+        self.tombstones.span()
     }
 
     /// A cursor over the entries, that keeps the memtable alive. It also meets entries that are

@@ -91,6 +91,23 @@ impl Tombstones {
         fragments.set.clone()
     }
 
+    /// The tombstones as readers at `snapshots` (ascending) can tell them apart.
+    pub(crate) fn seen_by(&self, snapshots: &[SeqNo]) -> RangeTombstones {
+        if !self.any() {
+            return RangeTombstones::default();
+        }
+        let all: Vec<RangeTombstone> = self.index.read().iter().cloned().collect();
+        RangeTombstones::seen_by(all, snapshots)
+    }
+
+    /// The smallest start and the largest end.
+    pub(crate) fn span(&self) -> Option<(Bytes, Bytes)> {
+        let index = self.index.read();
+        let start = index.iter().map(|tombstone| &tombstone.start).min()?.clone();
+        let end = index.iter().map(|tombstone| &tombstone.end).max()?.clone();
+        Some((start, end))
+    }
+
     /// The bytes of the tombstones and of the runs.
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)

@@ -57,9 +57,12 @@ impl Properties {
                 let Some((expiry, _)) = split_expiry(value) else {
                     return Err("a value too short to hold its expiry");
                 };
-                self.expiring += 1;
-                self.min_expiry = self.min_expiry.min(expiry);
-                self.max_expiry = self.max_expiry.max(expiry);
+                // The largest number stands for "never".
+                if expiry < u64::MAX {
+                    self.expiring += 1;
+                    self.min_expiry = self.min_expiry.min(expiry);
+                    self.max_expiry = self.max_expiry.max(expiry);
+                }
             }
             Some(Kind::RangeDelete) => return Err("a range tombstone among the entries"),
             Some(Kind::Put | Kind::ValuePointer | Kind::Merge) => {}

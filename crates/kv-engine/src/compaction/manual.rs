@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::health::Work;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, Version};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What a step of a full compaction is to do, `None` when all is done.
@@ -31,6 +32,21 @@ struct Began {
     clock_ms: u64,
 }
 
+/// The level that is being emptied, and the tables that were on it when its turn came: what
+/// arrives there meanwhile is left, or a busy store would never be done.
+#[derive(Default)]
+struct Pass {
+    level: usize,
+    files: HashSet<u64>,
+}
+
+impl Pass {
+    fn enter(&mut self, level: usize, version: &Version) {
+        self.level = level;
+        self.files = version.level(level).iter().map(|file| file.number).collect();
+    }
+}
+
 impl Plan<'_> {
     fn is_old(&self, file: &FileMeta) -> bool {
         file.min_seq <= self.began.seq
@@ -46,16 +62,19 @@ impl Plan<'_> {
     }
 
     /// The tables of the next step and where they go, from the top down.
-    fn next(&self) -> Option<(usize, Vec<Arc<FileMeta>>, usize)> {
+    fn next(&self, pass: &mut Pass) -> Option<(usize, Vec<Arc<FileMeta>>, usize)> {
         let runs = self.version.level(0);
         if runs.iter().any(|run| self.is_old(run)) {
             // Newer runs come along: none may stay above an older one that overlaps.
             return Some((0, runs.to_vec(), targets(self.version, self.policy).base));
         }
-        for level in 1..LAST {
-            if let Some(file) = self.version.level(level).iter().find(|file| self.is_old(file)) {
+        while pass.level < LAST {
+            let level = pass.level;
+            let mut files = self.version.level(level).iter();
+            if let Some(file) = files.find(|file| pass.files.contains(&file.number)) {
                 return Some((level, vec![Arc::clone(file)], level + 1));
             }
+            pass.enter(level + 1, self.version);
         }
         let file = self.version.level(LAST).iter().find(|file| self.wants_rewrite(file))?;
         Some((LAST, vec![Arc::clone(file)], LAST))
@@ -74,8 +93,9 @@ impl Engine {
         self.flush()?;
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let began = Began { seq: self.publisher.visible(), clock_ms: kept.oldest_clock_ms };
+        let mut pass = Pass::default();
         loop {
-            let step = self.background.wait_with(|state| self.next_step(state, began));
+            let step = self.background.wait_with(|state| self.next_step(state, began, &mut pass));
             match step? {
                 Step::Done => {
                     self.settle();
@@ -107,7 +127,7 @@ impl Engine {
     }
 
     /// The next step, or `None` to wait for a running job that stands in the way.
-    fn next_step(&self, state: &mut State, began: Began) -> Option<Result<Step>> {
+    fn next_step(&self, state: &mut State, began: Began, pass: &mut Pass) -> Option<Result<Step>> {
         if state.stopping {
             return Some(Err(Error::closed()));
         }
@@ -119,7 +139,7 @@ impl Engine {
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let plan =
             Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
-        let Some((level, files, output_level)) = plan.next() else {
+        let Some((level, files, output_level)) = plan.next(pass) else {
             return Some(Ok(Step::Done));
         };
         let alone = files.len() == 1 && level < LAST;

@@ -236,6 +236,18 @@ fn are_small(files: &[Arc<FileMeta>], policy: &Policy) -> bool {
     bytes / files.len().max(1) as u64 <= policy.table_size / SMALL_PART
 }
 
+/// Whether tables of a level overlap so much of the next one that an output over them is cut.
+fn overlaps_much(
+    version: &Version,
+    policy: &Policy,
+    level: usize,
+    files: &[Arc<FileMeta>],
+) -> bool {
+    let Some(span) = span_of(files) else { return false };
+    let below: u64 = version.overlapping(level + 1, &span).iter().map(|file| file.size).sum();
+    below >= policy.table_size.saturating_mul(OVERLAP_LIMIT)
+}
+
 /// Neighbours on a level that are all small, as many short sessions leave them, become one table.
 /// Each is smaller than the others together, so an entry takes part in few of these merges.
 fn fragments(version: &Version, policy: &Policy, busy: &Busy) -> Option<Compaction> {
@@ -248,6 +260,8 @@ fn fragments(version: &Version, policy: &Policy, busy: &Busy) -> Option<Compacti
                 let sum: u64 = run.iter().map(|file| file.size).sum();
                 match run.iter().rposition(|file| file.size.saturating_mul(2) >= sum) {
                     Some(big) => run = run.get(big + 1..).unwrap_or_default(),
+                    // Cut again at the same tables below, the outcome would be what it was.
+                    None if overlaps_much(version, policy, level, run) => return None,
                     None => {
                         let chosen = (level, run.to_vec());
                         return expand(version, busy, Reason::Fragments, chosen, level);

@@ -62,7 +62,10 @@ impl View {
     pub(crate) fn buffer_tombstones(&self, snapshot: SeqNo) -> Vec<RangeTombstone> {
         self.buffers()
             .filter(|buffer| buffer.table.has_range_deletes())
-            .flat_map(|buffer| buffer.table.range_tombstones().iter().collect::<Vec<_>>())
+            .flat_map(|buffer| {
+                let seen = buffer.table.range_tombstones_seen_by(&[snapshot]);
+                seen.iter().collect::<Vec<_>>()
+            })
             .filter(|tombstone| tombstone.seq <= snapshot)
             .collect()
     }
