@@ -9,6 +9,7 @@ use kv_sstable::{BlockCache, Table};
 use kv_vfs::{Fs, Mode};
 use parking_lot::RwLock;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,11 +23,31 @@ pub(crate) struct Tables {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     cache: Arc<BlockCache>,
-    shards: Vec<RwLock<HashMap<u64, Open>>>,
+    shards: Vec<Shard>,
     per_shard: usize,
     map: bool,
     clock: AtomicU64,
     closed: AtomicBool,
+}
+
+type Shard = RwLock<HashMap<u64, Open, BuildHasherDefault<Spread>>>;
+
+/// Spreads file numbers, which are ours and ascend: nobody chooses them.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
 }
 
 struct Open {
@@ -60,7 +81,7 @@ impl Tables {
         &self.cache
     }
 
-    fn shard(&self, number: u64) -> Result<&RwLock<HashMap<u64, Open>>> {
+    fn shard(&self, number: u64) -> Result<&Shard> {
         let index = number as usize % self.shards.len().max(1);
         self.shards.get(index).ok_or_else(Error::closed)
     }

@@ -12,9 +12,13 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Alone on its cache lines: every reader loads it, and writers lock what lies beside it.
+#[repr(align(128))]
+struct Apart(AtomicU64);
+
 /// The newest sequence number that readers see.
 pub(crate) struct Publisher {
-    visible: AtomicU64,
+    visible: Apart,
     waiting: Mutex<Waiting>,
     moved: Condvar,
 }
@@ -51,7 +55,7 @@ impl Waiting {
 impl Publisher {
     pub(crate) fn new(visible: SeqNo) -> Publisher {
         Publisher {
-            visible: AtomicU64::new(visible),
+            visible: Apart(AtomicU64::new(visible)),
             waiting: Mutex::default(),
             moved: Condvar::new(),
         }
@@ -60,7 +64,7 @@ impl Publisher {
     /// The newest sequence number that readers see.
     #[inline]
     pub(crate) fn visible(&self) -> SeqNo {
-        self.visible.load(Ordering::Acquire)
+        self.visible.0.load(Ordering::Acquire)
     }
 
     /// Notes that the write with these sequence numbers is in its memtable, and becomes visible
@@ -98,7 +102,7 @@ impl Publisher {
             waiting.announced.remove(&first);
         }
         if newest > self.visible() {
-            self.visible.store(newest, Ordering::Release);
+            self.visible.0.store(newest, Ordering::Release);
             if waiting.sleepers > 0 {
                 self.moved.notify_all();
             }
