@@ -184,7 +184,7 @@ fn file_meta(number: u64, summary: TableSummary) -> FileMeta {
         raw_bytes: summary.raw_bytes,
         shadow_bytes: summary.shadow_bytes,
         checksum: summary.checksum,
-        footer: summary.footer.into(),
+        footer: summary.footer,
         compression: summary.compression,
         ..FileMeta::default()
     }
