@@ -24,6 +24,8 @@ pub(crate) fn start(role: &str, store: &Path) -> Child {
 fn role() {
     let (Ok(role), Some(store)) = (std::env::var(ROLE), std::env::var_os(STORE)) else { return };
     let store = Path::new(&store);
+    // The test harness has begun a line.
+    println!();
     match role.as_str() {
         "hold" => hold(store),
         "try" => try_open(store),
@@ -37,7 +39,7 @@ fn role() {
 fn hold(store: &Path) {
     let db = Db::open(store, Options::default()).unwrap();
     db.put("held", "by the child").unwrap();
-    println!("\nopen");
+    println!("open");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     db.close().unwrap();
 }
@@ -45,7 +47,7 @@ fn hold(store: &Path) {
 /// Says how an open goes.
 fn try_open(store: &Path) {
     let kind = Db::open(store, Options::default()).map_or_else(|e| Some(e.kind()), |_| None);
-    println!("\n{}", if kind == Some(ErrorKind::Locked) { "locked" } else { "not locked" });
+    println!("{}", if kind == Some(ErrorKind::Locked) { "locked" } else { "not locked" });
 }
 
 pub(crate) const WRITERS: usize = 3;
