@@ -195,7 +195,7 @@ fn puts_per_second(db: &Db, threads: u64, length: Duration) -> Result<f64> {
             scope.spawn(move || {
                 let mut random = Random::new(t + 1);
                 while start.elapsed() < length {
-                    let n = random.next();
+                    let n = random.draw();
                     if db.put(key(n % 1_000_000_000), values.get(n, VALUE_LEN)).is_err() {
                         return;
                     }
@@ -228,9 +228,9 @@ fn memory(path: &Path) -> Result<()> {
     let count = 10 * budget / (16 + VALUE_LEN as u64);
     timed("put, random, ten times a budget of 64 MiB", count, || {
         for n in 0..count {
-            db.put(key(random.next() % 1_000_000_000), values.get(n, VALUE_LEN))?;
+            db.put(key(random.draw() % 1_000_000_000), values.get(n, VALUE_LEN))?;
             if n % 16 == 0 {
-                db.get(key(random.next() % 1_000_000_000))?;
+                db.get(key(random.draw() % 1_000_000_000))?;
             }
         }
         Ok(())

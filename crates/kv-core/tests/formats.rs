@@ -1,5 +1,7 @@
 //! The format documents and the code say the same.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use kv_core::{BATCH_HEADER_LEN, Batch, Kind, Trailer};
 
 /// The `| offset | width | name |` rows of a document's first field table.

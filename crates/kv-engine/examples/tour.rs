@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example tour [DIRECTORY]`
 
+#![expect(clippy::expect_used, reason = "an example that ends where something is wrong")]
 #![expect(clippy::disallowed_methods, reason = "the tour kills and starts a real process")]
 
 use kv_engine::{Db, Options, Result, WriteBatch};
