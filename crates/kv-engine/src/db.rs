@@ -77,7 +77,7 @@ impl Db {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn in_memory(options: Options) -> Result<Db> {
-        let fs = MemFs::new();
+        let fs = MemFs::volatile();
         Db::open("/store", options.file_system(Arc::new(fs)))
     }
 

@@ -9,8 +9,8 @@
 //! | 1 | `catalog` | names of keyspaces | one commit, on create and drop only |
 //! | 2 | `next_segment` | the log segment made ahead of need | its creation |
 //! | 3 | `manifest` | the manifest file | its append and sync; no reader or writer waits for it |
-//! | 4 | inside `log` | sequence numbers, the group buffer | no |
-//! | 5 | `background.state` | which jobs run | no |
+//! | 4 | `background.state` | which jobs run | no |
+//! | 5 | inside `log` | sequence numbers, the group buffer | reserving disk space, once a step |
 //! | 6 | `snapshots` | live snapshots | no |
 //! | 7 | inside `publisher`, `health`, `tables` | their own state | opening a table: no |
 //!
