@@ -155,15 +155,17 @@ impl Engine {
     fn end(&self, job: Job, outcome: Result<()>) {
         let mut state = self.background.state.lock();
         state.running -= 1;
-        let work = match job {
+        let (work, tells) = match job {
             Job::Flush { ticket, .. } => {
                 state.flushing = false;
                 state.busy.release(ticket);
-                Work::Flush
+                (Work::Flush, true)
             }
             Job::PrepareSegment => {
+                // It is done ahead of need and says nothing of flushes; a writer that needs the
+                // segment makes it itself, and hears why that fails.
                 state.preparing = false;
-                Work::Flush
+                (Work::Flush, false)
             }
             Job::Reclaim => {
                 state.reclaiming = false;
@@ -173,21 +175,24 @@ impl Engine {
             Job::Compact(task) => {
                 state.compactions.retain(|ticket| *ticket != task.ticket);
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());
-                Work::Compaction
+                (Work::Compaction, true)
             }
         };
         let retry = state.retry(work);
         match outcome {
-            Ok(()) => {
+            Ok(()) if tells => {
                 *retry = Retry::default();
                 self.health.note(work, None);
             }
+            Ok(()) => {}
             Err(error) => {
                 let wait = FIRST_RETRY.saturating_mul(1 << retry.failures.min(10)).min(LAST_RETRY);
                 retry.failures += 1;
                 retry.at = Some(self.clock.monotonic() + wait);
                 self.counters.background_errors.fetch_add(1, Ordering::Relaxed);
-                self.health.note(work, Some(error));
+                if tells {
+                    self.health.note(work, Some(error));
+                }
             }
         }
         drop(state);
@@ -200,8 +205,14 @@ impl Engine {
         let mut next = writer.next_segment.lock();
         if next.is_none() {
             let segment = self.create_segment()?;
-            let logs_added = vec![segment.number()];
-            self.install(VersionEdit { logs_added, ..VersionEdit::default() }, None)?;
+            let number = segment.number();
+            let logs_added = vec![number];
+            let installed =
+                self.install(VersionEdit { logs_added, ..VersionEdit::default() }, None);
+            if installed.is_err() && self.health.fatal().is_none() {
+                self.remove_logs(std::iter::once(number));
+            }
+            installed?;
             *next = Some(segment);
         }
         Ok(())
