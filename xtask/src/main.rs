@@ -9,6 +9,8 @@
 )]
 
 mod ci;
+mod fuzz;
+mod harness;
 mod tidy;
 
 use std::path::Path;
@@ -19,6 +21,11 @@ usage: cargo xtask <chore>
 
   ci      everything that is checked before a change is taken (runs .ci/run)
   tidy    the project's rules that no compiler checks
+
+  crashtest   tries to make the engine lose something; `cargo xtask crashtest --help`
+  model       random operations against a model; `cargo xtask model --help`
+  fuzz        runs every fuzz target; `--minutes N` each
+  format      fixtures, goldens and files as text; `cargo xtask format --help`
 ";
 
 fn main() -> ExitCode {
@@ -27,6 +34,9 @@ fn main() -> ExitCode {
     let done = match chore {
         Some("ci") => ci::run(root()),
         Some("tidy") => tidy::run(root()),
+        Some("fuzz") => fuzz::run(root(), &arguments),
+        Some("crashtest") => harness::run(root(), arguments.get(1..).unwrap_or_default()),
+        Some("model" | "format") => harness::run(root(), &arguments),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

@@ -123,9 +123,23 @@ Examples:
     },
     /// Read every byte of the store and check it; damage is listed, and the exit code is then 3
     #[command(after_help = "\
-Example:
-  kv verify")]
+Examples:
+  kv verify
+  kv --data-dir ./data verify --json", long_about = VERIFY_ABOUT)]
     Verify,
+    /// Rebuild what is readable of a damaged store in a new directory
+    #[command(after_help = "\
+Examples:
+  kv repair ./data --into ./rescued
+  kv --data-dir ./rescued verify", long_about = REPAIR_ABOUT)]
+    Repair(Repair),
+    /// Print a file of a store as annotated text
+    #[command(subcommand, after_help = "\
+Examples:
+  kv inspect wal data/000007.log
+  kv inspect manifest data/MANIFEST-000004
+  kv inspect table data/000012.sst --entries", long_about = INSPECT_ABOUT)]
+    Inspect(InspectWhat),
     /// Print a script that completes this program's arguments in a shell
     #[command(after_help = "\
 Examples:
@@ -161,6 +175,87 @@ with anything else in it becomes a line that begins with the control character D
 which a backslash introduces \\\\, \\t, \\n, \\r or \\xNN. With --json every line is an object, and \
 bytes that are not UTF-8 stand in hexadecimal in \"key_hex\" and \"value_hex\". Times to live are not \
 printed: a loaded record stays.";
+
+const VERIFY_ABOUT: &str = "\
+Read every byte of the store and check it; damage is listed, and the exit code is then 3
+
+Checked are the checksum of every block, record and whole table, the order of all entries, the \
+indexes, filters and counts, the bounds and levels that the manifest names, missing files, and how \
+the logs follow each other. Each damage is a line with its file and offset. Files that the store \
+does not know, and the tail of an interrupted write, are notes and no damage. A store that does \
+not open is checked file by file. Nothing is changed.";
+
+const REPAIR_ABOUT: &str = "\
+Rebuild what is readable of a damaged store in a new directory
+
+The old directory is only read; the new one must be empty or not there. All tables and logs are \
+read as far as their checksums match, with or without the manifest, and merged: of each key the \
+newest version that is readable stays, with its time to live and its keyspace. The new store is \
+opened and verified before the command ends.
+
+What was lost is printed file by file, and written beside the new store with the ending \
+.repair.txt. Where the manifest is damaged, deleted keys may return, which the report then says. \
+The exit code is 0 when nothing is lost and 3 when something is, or may be.";
+
+const INSPECT_ABOUT: &str = "\
+Print a file of a store as annotated text
+
+Each part stands with its offset, its fields and their meaning. Of a damaged file the readable \
+parts are shown, and the others as DAMAGED; the exit code is then 3. Keys are shown with what is \
+not ASCII escaped; values only with --values.";
+
+/// Which kind of file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum InspectWhat {
+    /// A log: its records and their batches
+    #[command(after_help = "\
+Examples:
+  kv inspect wal data/000007.log
+  kv inspect wal data/000007.log --entries")]
+    Wal(Inspect),
+    /// A manifest: its snapshot and its edits
+    #[command(after_help = "\
+Example:
+  kv inspect manifest data/MANIFEST-000004")]
+    Manifest {
+        /// The file
+        file: PathBuf,
+    },
+    /// A table: index, filter, range tombstones, properties, footer
+    #[command(after_help = "\
+Examples:
+  kv inspect table data/000012.sst
+  kv inspect table data/000012.sst --blocks
+  kv inspect table data/000012.sst --entries --values")]
+    Table(Inspect),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// Every block of a table, every field of a record's header
+    #[arg(long)]
+    pub(crate) blocks: bool,
+    /// Every entry, with its key
+    #[arg(long)]
+    pub(crate) entries: bool,
+    /// Every entry, with its key and its value
+    #[arg(long)]
+    pub(crate) values: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Repair {
+    /// The directory of the damaged store
+    pub(crate) dir: PathBuf,
+    /// The directory of the new store
+    #[arg(long, value_name = "NEW")]
+    pub(crate) into: PathBuf,
+    /// Show between which keys something is lost; keys are data
+    #[arg(long)]
+    pub(crate) keys: bool,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Space {

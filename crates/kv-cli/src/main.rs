@@ -1,7 +1,7 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
-//! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`
-//! and `maintain` a group of commands. `form` knows how bytes are shown and given, `records` how
+//! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
+//! `maintain`, `repair` and `inspect` a group of commands. `form` knows how bytes are shown and given, `records` how
 //! a key and its value stand in a line of a file. `store` opens the store, `output` and `failure`
 //! are the ways out.
 //!
@@ -15,12 +15,14 @@ mod data;
 mod dump;
 mod failure;
 mod form;
+mod inspect;
 mod keyspaces;
 mod load;
 mod maintain;
 mod output;
 mod progress;
 mod records;
+mod repair;
 mod scan;
 mod store;
 
@@ -53,7 +55,9 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Flush => maintain::flush(dir),
         Command::Compact => maintain::compact(dir),
         Command::Stats { prometheus } => maintain::stats(dir, prometheus, &mut out),
-        Command::Verify => maintain::verify(dir, &mut out),
+        Command::Verify => repair::verify(dir, &mut out),
+        Command::Repair(args) => repair::repair(args, &mut out),
+        Command::Inspect(what) => inspect::inspect(what, &mut out),
         Command::Completions { shell } => completions(shell, &mut out),
     }?;
     out.finish()

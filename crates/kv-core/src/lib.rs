@@ -30,7 +30,7 @@ mod varint;
 pub use batch::{BATCH_HEADER_LEN, Batch, Op, Ops, decode_batch, expiry_of, split_expiry};
 pub use checksum::{checksum, checksum_with};
 pub use cursor::Cursor;
-pub use hash::hash64;
+pub use hash::{Hasher64, hash64};
 pub use key::{InternalKey, MAX_SEQ, SeqNo, Trailer, compare_internal};
 pub use kind::Kind;
 pub use range::{KeyRange, successor};

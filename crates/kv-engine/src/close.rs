@@ -15,9 +15,11 @@ impl Engine {
             return Err(Error::closed());
         }
         *closed = true;
-        let outcome = match &self.writer {
-            Some(writer) if self.health.fatal().is_none() => self.flush_and_close(writer),
-            _ => self.begin_close(),
+        let outcome = match (&self.writer, self.health.fatal()) {
+            (Some(writer), None) => self.flush_and_close(writer),
+            // What was not synced before the failure may not be durable: a success would say so.
+            (_, Some(reason)) => self.begin_close().and(Err(reason.clone())),
+            (None, None) => self.begin_close(),
         };
         self.background.stop();
         for thread in self.threads.lock().drain(..) {

@@ -87,7 +87,8 @@ impl Db {
     }
 
     /// Writes the memtable out, syncs, and releases the lock. Every clone is closed with it:
-    /// later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed).
+    /// later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed). The store is closed
+    /// also where this answers an error, which says that unsynced writes may not be durable.
     ///
     /// ```
     /// # use kv_engine::{Db, Options};
@@ -356,7 +357,7 @@ impl Db {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn verify(&self) -> Result<VerifyReport> {
-        self.handle.engine.verify()
+        self.handle.engine.verify(&mut |_| {})
     }
 
     /// What the store has done and holds.

@@ -18,22 +18,22 @@
 //! the manifest's. Readers take no lock.
 
 use crate::background::Background;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::keyspace::Catalog;
 use crate::limiter::Limiter;
 use crate::options::Options;
-use crate::read::view::View;
+use crate::read::view::{CurrentView, View};
 use crate::snapshots::Snapshots;
 use crate::stats::Counters;
 use crate::tables::Tables;
 use crate::write::publish::Publisher;
-use arc_swap::ArcSwap;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, FileName, Manifest, Version, VersionEdit};
-use kv_vfs::{Clock, Fs, FsLock, Thread};
+use kv_vfs::sync::Mutex;
+use kv_vfs::testing::{Mark, bug, mark, planted};
+use kv_vfs::{Clock, Fs, FsLock, LatchedFs, Thread};
 use kv_wal::{Log, Segment};
-use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,13 +52,15 @@ pub(crate) struct Writer {
 /// One open store.
 pub(crate) struct Engine {
     pub(crate) fs: Arc<dyn Fs>,
+    /// The same file system, asked whether a directory sync has failed.
+    pub(crate) latch: LatchedFs,
     pub(crate) dir: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     /// Tells this open store from every other one of this process.
     pub(crate) id: u64,
     pub(crate) health: Health,
-    pub(crate) view: ArcSwap<View>,
+    pub(crate) view: CurrentView,
     pub(crate) publisher: Publisher,
     pub(crate) snapshots: Snapshots,
     pub(crate) tables: Arc<Tables>,
@@ -117,13 +119,17 @@ impl Engine {
         let mut manifest = writer.manifest.lock();
         let dead = dead_after(&manifest.state().version, &edit);
         edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
+        let number = manifest.number();
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        if flushed.is_some() && manifest.number() != number {
+            mark(Mark::ManifestRolledInFlush);
+        }
         // A roll-over takes a number too.
         writer.next_file.fetch_max(manifest.state().next_file, Ordering::Relaxed);
         // Known before anyone can read it, and dead tables only after nobody new can: else a
         // table could go under a reader. The manifest's lock keeps installs in order.
         self.background.register(&version);
-        self.view.rcu(|old| Arc::new(old.installed(Arc::clone(&version), flushed)));
+        self.view.change(|old| old.installed(Arc::clone(&version), flushed));
         self.background.retire(dead);
         drop(manifest);
         self.measure();
@@ -140,7 +146,8 @@ impl Engine {
         made: &[Arc<FileMeta>],
     ) -> Result<()> {
         let installed = self.install(edit, flushed);
-        if installed.is_err() && self.health.fatal().is_none() {
+        let unwritten = self.health.fatal().is_none();
+        if installed.is_err() && (unwritten || planted(bug::TABLES_REMOVED_AFTER_FAILED_EDIT)) {
             self.discard(made);
         }
         installed
@@ -157,15 +164,30 @@ impl Engine {
     fn manifest_failed(&self, error: kv_manifest::Error) -> Error {
         let retryable = error.is_retryable();
         let error = Error::from(error);
+        if error.kind() == ErrorKind::NoSpace {
+            mark(Mark::NoSpaceInManifest);
+        }
         if retryable { error } else { self.writes_failed(&error) }
     }
 
     /// Turns the store read-only for good because of `cause`, and lets everybody go who waits.
     pub(crate) fn writes_failed(&self, cause: &Error) -> Error {
+        if planted(bug::RESUMED_AFTER_LOG_FAILURE) {
+            return cause.clone();
+        }
         let reason = self.health.fail(cause);
         self.publisher.break_off();
         self.background.wake_all();
         reason
+    }
+
+    /// What making a file with a durable name came to. A failed sync of the directory is final:
+    /// which names a power cut would spare is no longer known.
+    pub(crate) fn named<T>(&self, made: Result<T>) -> Result<T> {
+        made.map_err(|error| match self.latch.has_failed() {
+            true => self.writes_failed(&error),
+            false => error,
+        })
     }
 
     /// Counts the bytes on disk again, and sets the pace of the writers.

@@ -1,8 +1,9 @@
 //! From a sealed memtable to tables, and the edit that lets its log go.
 
+use crate::background::Retry;
 use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::health::Work;
 use crate::output::{Outputs, TableMaker};
 use crate::snapshots::Kept;
@@ -10,6 +11,7 @@ use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
 use kv_core::{Cursor as _, Trailer};
 use kv_manifest::{FileMeta, LEVELS, VersionEdit};
+use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -88,14 +90,29 @@ impl Engine {
             return Err(reason.clone());
         }
         let maker = self.maker()?;
+        if self.view.load().sealed.len() > 1 {
+            mark(Mark::FlushOfTwo);
+        }
+        if level > 0 {
+            mark(Mark::FlushBelowLevel0);
+        }
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let bottom = level + 1 == LEVELS;
         let tables = match buffer.is_empty() {
-            true => Vec::new(),
-            false => flush_buffer(&maker, buffer, level, bottom, &kept)?,
+            true => Ok(Vec::new()),
+            false => flush_buffer(&maker, buffer, level, bottom, &kept),
         };
+        let full = tables.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace);
+        if full && planted(bug::LOG_REMOVED_WHEN_FULL) {
+            self.remove_logs(std::iter::once(buffer.log));
+        }
+        if full {
+            mark(Mark::NoSpaceInTable);
+        }
+        let tables = tables?;
         if !tables.is_empty()
-            && let Err(error) = maker.sync_dir()
+            && !planted(bug::TABLE_NAME_NOT_SYNCED)
+            && let Err(error) = self.named(maker.sync_dir())
         {
             self.discard(&tables);
             return Err(error);
@@ -132,6 +149,7 @@ impl Engine {
     pub(crate) fn flush(&self) -> Result<()> {
         let writer = self.writer()?;
         self.health.check_write()?;
+        self.try_flushes_again();
         let active = Arc::clone(&self.view.load().active);
         if !active.is_empty() {
             self.wait_for_background(&active, true)?;
@@ -139,6 +157,14 @@ impl Engine {
         }
         let upto = writer.log.segment_number();
         self.wait_flushed(upto)
+    }
+
+    /// Forgets that a flush failed: who asks for one wants to hear how it ends now, not how the
+    /// last one did, which may have failed for a reason that is gone, such as a full disk.
+    fn try_flushes_again(&self) {
+        self.background.state.lock().flush_retry = Retry::default();
+        self.health.note(Work::Flush, None);
+        self.background.wake_all();
     }
 
     /// Waits until no memtable is left whose log is below `log`.

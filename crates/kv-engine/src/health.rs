@@ -1,14 +1,14 @@
 //! Whether the store takes writes, and if not, why.
 //!
-//! A failed write or sync of the log or the manifest is final for this handle: what the disk
-//! holds is no longer known, so only a fresh open may decide. A failed flush or compaction is
+//! A failed write or sync of the log or the manifest, and a failed sync of the directory, are
+//! final for this handle: what the disk holds is no longer known, so only a fresh open may decide. A failed flush or compaction is
 //! not: the log still holds the data, the work is tried again, and writes are refused only once
 //! they would have to wait for it.
 
 use crate::error::{Error, Result};
-use parking_lot::Mutex;
+use kv_vfs::sync::Mutex;
+use kv_vfs::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A kind of background work that may fail and be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

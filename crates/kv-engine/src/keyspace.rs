@@ -67,12 +67,15 @@ impl Engine {
             return Ok(Arc::clone(space));
         }
         let number = catalog.next_id;
+        let next = number.checked_add(1).ok_or_else(|| {
+            Error::corrupt("the catalog says that no number is left for a keyspace; kv repair")
+        })?;
         let mut batch = WriteBatch::new();
         put_catalog(&mut batch.encoded, name, number);
-        put_catalog(&mut batch.encoded, "", number + 1);
+        put_catalog(&mut batch.encoded, "", next);
         self.write_bound(batch, self.default_durability(), None)?;
         let space = Space::new(self.id, number, name);
-        catalog.next_id = number + 1;
+        catalog.next_id = next;
         catalog.spaces.insert(name.to_owned(), Arc::clone(&space));
         Ok(space)
     }
@@ -92,7 +95,8 @@ impl Engine {
         let mut batch = WriteBatch::new();
         batch.encoded.delete_parts(&[&catalog_prefix(), name.as_bytes()]);
         batch.encoded.delete_range(&space.prefix, &end_of(&space.prefix));
-        self.write_bound(batch, self.default_durability(), Some(space))?;
+        let dropped = self.write_bound(batch, self.default_durability(), Some(space));
+        dropped.inspect_err(|_| space.unmark_dropped())?;
         catalog.spaces.remove(name);
         Ok(())
     }

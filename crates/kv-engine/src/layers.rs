@@ -18,6 +18,7 @@ impl From<kv_wal::Error> for Error {
             Wal::Io { source, .. } | Wal::Poisoned { source, .. } => io_kind(source),
             Wal::NoSpace { .. } => ErrorKind::NoSpace,
             Wal::Corrupt { .. } => ErrorKind::Corruption,
+            Wal::IncompatibleFormat { .. } => ErrorKind::IncompatibleFormat,
             Wal::TooLarge { .. } => ErrorKind::InvalidArgument,
             Wal::Exhausted { .. } => ErrorKind::Unsupported,
             Wal::Finished { .. } => ErrorKind::Closed,
@@ -47,6 +48,7 @@ impl From<kv_sstable::Error> for Error {
             Table::Io { source, .. } => io_kind(source),
             Table::Corrupt { .. } => ErrorKind::Corruption,
             Table::Unsupported { .. } => ErrorKind::Unsupported,
+            Table::IncompatibleFormat { .. } => ErrorKind::IncompatibleFormat,
             _ => ErrorKind::InvalidArgument,
         };
         Error::from_source(kind, error)

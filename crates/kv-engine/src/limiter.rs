@@ -1,7 +1,7 @@
 //! A limit on the bytes per second that background work writes.
 
+use kv_vfs::sync::Mutex;
 use kv_vfs::{Clock, FsFile};
-use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

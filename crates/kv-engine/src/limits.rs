@@ -2,6 +2,7 @@
 //! keys.
 
 use kv_core::successor;
+use kv_vfs::testing::{bug, planted};
 use std::ops::{Bound, RangeBounds};
 
 /// The longest key, in bytes.
@@ -17,7 +18,8 @@ pub(crate) const MAX_NAME_LEN: usize = 255;
 
 /// Why a key or a value of this length is refused.
 pub(crate) fn refuse(key_len: usize, value_len: usize) -> Option<String> {
-    if key_len > MAX_KEY_LEN {
+    let cast = planted(bug::LENGTH_CAST);
+    if key_len > MAX_KEY_LEN && !(cast && usize::from(key_len as u16) <= MAX_KEY_LEN) {
         return Some(format!("a key has {key_len} bytes; the limit is {MAX_KEY_LEN}"));
     }
     if value_len > MAX_VALUE_LEN {

@@ -5,7 +5,7 @@ use kv_sstable::Compression;
 use kv_vfs::{Fs, StdFs};
 use kv_wal::LogOptions;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -64,9 +64,7 @@ impl Default for Options {
             table_size: 32 * MIB,
             level0_runs: 4,
             space_amplification: 1.15,
-            background_threads: std::thread::available_parallelism()
-                .map_or(2, |n| n.get())
-                .clamp(2, 8),
+            background_threads: default_threads(),
             wal_limit: 256 * MIB,
             disk_limit: u64::MAX,
             rate_limit: u64::MAX,
@@ -75,6 +73,14 @@ impl Default for Options {
             file_system: Arc::new(StdFs::new()),
         }
     }
+}
+
+/// One thread for each processor, 2 to 8. Asking costs a walk through files of the system, more
+/// than opening a small store does, so it is done once.
+fn default_threads() -> usize {
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    let ask = || std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 8);
+    *THREADS.get_or_init(ask)
 }
 
 macro_rules! settings {

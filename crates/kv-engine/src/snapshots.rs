@@ -3,7 +3,8 @@
 use crate::snapshot::Moment;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
-use parking_lot::Mutex;
+use kv_vfs::sync::Mutex;
+use kv_vfs::testing::{bug, planted};
 use std::collections::BTreeMap;
 
 /// The live snapshots of one store.
@@ -63,6 +64,9 @@ impl Snapshots {
         let live = self.live.lock();
         let now_ms = now();
         let mut seqs: Vec<SeqNo> = live.keys().map(|(seq, _)| *seq).collect();
+        if planted(bug::SNAPSHOTS_NOT_KEPT) {
+            seqs.clear();
+        }
         seqs.push(publisher.visible());
         seqs.dedup();
         let oldest_clock_ms = live.keys().map(|(_, clock)| *clock).fold(now_ms, u64::min);

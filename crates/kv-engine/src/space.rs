@@ -6,8 +6,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use kv_core::put_varint;
+use kv_vfs::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The number of the default keyspace.
 pub(crate) const DEFAULT_ID: u64 = 0;
@@ -51,6 +51,11 @@ impl Space {
     /// Marks the keyspace as gone; called where no write can come between (under the log's lock).
     pub(crate) fn mark_dropped(&self) {
         self.dropped.store(true, Ordering::Release);
+    }
+
+    /// Takes the mark back: the drop failed, and what the keyspace holds is still read.
+    pub(crate) fn unmark_dropped(&self) {
+        self.dropped.store(false, Ordering::Release);
     }
 
     /// `NotFound` once the keyspace was dropped.

@@ -6,6 +6,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use kv_manifest::{FileMeta, FileName, Version};
 use kv_sstable::{BlockCache, Table};
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, Mode};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -130,7 +131,7 @@ impl Tables {
     /// Opens the file anew, as it is now, past the handles that are open.
     pub(crate) fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
         let path = FileName::Table(meta.number).path(&self.dir);
-        let opened = match self.map {
+        let opened = match self.map || planted(bug::TABLES_MAPPED_UNASKED) {
             true => self.fs.map(&path),
             false => self.fs.open(&path, Mode::Read),
         };

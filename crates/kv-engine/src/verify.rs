@@ -1,76 +1,51 @@
 //! Reading every byte of a store and checking every checksum and invariant.
+//!
+//! `directory` checks a store by its files, also one that does not open; here an open one is
+//! checked. `logs` tells what of a log had been promised.
+
+mod directory;
+mod logs;
+mod report;
+
+pub use directory::{verify, verify_with};
+pub use report::VerifyReport;
 
 use crate::engine::Engine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::read::view::View;
+use crate::repair::Progress;
+use crate::tables::Tables;
 use kv_manifest::{FileMeta, FileName, Manifest};
-use kv_vfs::Mode;
-use kv_wal::{RecordReader, Step};
-use std::fmt;
+use kv_sstable::Table;
+use logs::Promise;
+use std::collections::BTreeSet;
 
-/// What [`Db::verify`](crate::Db::verify) looked at and found. `Display` lists each damage by
-/// file and offset.
-///
-/// ```
-/// # use kv_engine::{Db, Options};
-/// # let db = Db::in_memory(Options::default())?;
-/// let report = db.verify()?;
-/// assert!(report.is_ok(), "{report}");
-/// # Ok::<(), kv_engine::Error>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-pub struct VerifyReport {
-    tables: usize,
-    logs: usize,
-    bytes: u64,
-    damage: Vec<String>,
-}
-
-impl VerifyReport {
-    /// Whether nothing is damaged.
-    ///
-    /// ```
-    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
-    /// assert!(db.verify()?.is_ok());
-    /// # Ok::<(), kv_engine::Error>(())
-    /// ```
-    pub fn is_ok(&self) -> bool {
-        self.damage.is_empty()
-    }
-
-    fn note(&mut self, error: impl fmt::Display) {
-        self.damage.push(error.to_string());
-    }
-}
-
-impl fmt::Display for VerifyReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tables and {} logs, {} bytes read: ", self.tables, self.logs, self.bytes)?;
-        if self.is_ok() {
-            return f.write_str("no damage");
-        }
-        write!(f, "{} damaged", self.damage.len())?;
-        self.damage.iter().try_for_each(|line| write!(f, "\n{line}"))
-    }
-}
+/// How often a log is read where it seems damaged.
+const LOOKS: usize = 3;
 
 impl Engine {
     /// Checks every file that the store needs, as it is on disk now.
-    pub(crate) fn verify(&self) -> Result<VerifyReport> {
+    pub(crate) fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport> {
         self.health.check_open()?;
         let (view, _) = self.now();
         let mut report = VerifyReport::default();
         self.verify_manifest(&mut report)?;
         if let Err(broken) = view.version.check() {
-            report.note(broken);
+            report.damaged(broken);
         }
-        self.verify_logs(&view, &mut report)?;
-        for level in 0..kv_manifest::LEVELS {
-            for meta in view.version.level(level) {
-                self.health.check_open()?;
-                self.verify_table(meta, &mut report)?;
-            }
+        match self.writer {
+            Some(_) => self.verify_own_logs(&view, &mut report)?,
+            None => self.verify_logs_beside(&mut report)?,
         }
+        let mut at = Progress { done: 0, total: view.version.total_size() };
+        progress(at);
+        for (_, meta) in view.version.files() {
+            self.health.check_open()?;
+            check_table(&self.tables, meta, &mut report)?;
+            at.done += meta.size;
+            progress(at);
+        }
+        self.note_strangers(&view, &mut report)?;
         Ok(report)
     }
 
@@ -80,86 +55,127 @@ impl Engine {
         match Manifest::read(&*self.fs, &self.dir).map_err(Error::from) {
             Ok(Some(_)) => Ok(()),
             Ok(None) => {
-                report.note(format!("{}: missing", FileName::Current.path(&self.dir).display()));
+                report.damaged(format!("{}: missing", FileName::Current.path(&self.dir).display()));
                 Ok(())
             }
-            Err(error) => keep_damage(error, report),
+            Err(error) => report.take(error),
         }
     }
 
-    /// Checks the logs of memtables that wait to be written out: they change no more.
-    fn verify_logs(&self, view: &View, report: &mut VerifyReport) -> Result<()> {
+    /// Checks the logs of all memtables: of those that wait to be written out everything, of the
+    /// active one what a sync has made durable.
+    fn verify_own_logs(&self, view: &View, report: &mut VerifyReport) -> Result<()> {
         for buffer in view.sealed.iter().rev().filter(|buffer| buffer.log > 0) {
-            match self.verify_log(buffer.log) {
-                Ok(bytes) => {
-                    report.logs += 1;
-                    report.bytes += bytes;
+            self.verify_log(buffer.log, Promise::Whole, report)?;
+        }
+        match view.active.log {
+            0 => Ok(()),
+            log => self.verify_log(log, Promise::Synced, report),
+        }
+    }
+
+    /// Checks the logs that a reader beside a writer replayed. They may be gone by now.
+    fn verify_logs_beside(&self, report: &mut VerifyReport) -> Result<()> {
+        let Ok(Some(state)) = Manifest::read(&*self.fs, &self.dir) else { return Ok(()) };
+        let mut ignored = VerifyReport::default();
+        let all = directory::list(&*self.fs, &self.dir, &mut ignored, |_| true)?.1;
+        for number in all.range(state.log_floor..) {
+            self.verify_log(*number, Promise::Synced, report)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a log, and looks again where it seems damaged: a write may be under way.
+    fn verify_log(&self, number: u64, promise: Promise, report: &mut VerifyReport) -> Result<()> {
+        let path = FileName::Log(number).path(&self.dir);
+        let before = report.clone();
+        for _ in 0..LOOKS {
+            *report = before.clone();
+            match logs::check(&*self.fs, &path, number, promise, report) {
+                Ok(true) => {}
+                Ok(false) if self.writer.is_none() => {}
+                Ok(false) => report.damaged(format!("{}: missing", path.display())),
+                Err(error) => report.take(error)?,
+            }
+            // It may have been written out and removed meanwhile.
+            let held = || self.view.load().buffers().any(|held| held.log == number);
+            if self.writer.is_some() {
+                if !held() {
+                    *report = before;
+                    return Ok(());
                 }
-                // It was written out and removed meanwhile.
-                Err(_) if !self.view.load().buffers().any(|held| held.log == buffer.log) => {}
-                Err(error) => keep_damage(error, report)?,
+                // What nothing vouches for may be a write that is under way.
+                report.forget_notes(before.counts().1);
+            }
+            if report.counts().0 == before.counts().0 {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Reads a closed log to its end; answers how many bytes of records it has.
-    fn verify_log(&self, number: u64) -> Result<u64> {
-        let path = FileName::Log(number).path(&self.dir);
-        let file = self
-            .fs
-            .open(&path, Mode::Read)
-            .map_err(|e| Error::io(format!("{}: open failed", path.display()), e))?;
-        let mut reader = RecordReader::new(file, &path, number)?;
-        loop {
-            match reader.next()? {
-                Step::Record(_) => {}
-                Step::End { offset } => return Ok(offset),
-                Step::Torn { offset, reason } | Step::Corrupt { offset, reason } => {
-                    let path = path.display();
-                    return Err(Error::corrupt(format!(
-                        "{path} is damaged at offset {offset}: {reason}"
-                    )));
-                }
-            }
-        }
-    }
-
-    fn verify_table(&self, meta: &FileMeta, report: &mut VerifyReport) -> Result<()> {
-        report.tables += 1;
-        report.bytes += meta.size;
-        let checked = self.tables.open(meta).and_then(|table| {
-            for error in table.verify() {
-                keep_damage(error.into(), report)?;
-            }
-            let found = table.properties()?;
-            let agrees = found.entries == meta.entries
-                && found.tombstones == meta.tombstones
-                && found.range_tombstones == meta.range_tombstones
-                && found.min_seq == meta.min_seq
-                && found.max_seq == meta.max_seq;
-            match agrees {
-                true => Ok(()),
-                false => Err(Error::corrupt(format!(
-                    "{}: the table holds something else than the manifest says",
-                    table.path().display()
-                ))),
-            }
-        });
-        match checked {
-            Ok(()) => Ok(()),
-            Err(error) => keep_damage(error, report),
-        }
+    /// Notes the files that the store does not know. What a live store is about to write or to
+    /// remove is known to it.
+    fn note_strangers(&self, view: &View, report: &mut VerifyReport) -> Result<()> {
+        let live: BTreeSet<u64> = view.version.files().map(|(_, meta)| meta.number).collect();
+        let writes = self.writer.is_some();
+        let known = |name| match name {
+            FileName::Table(number) => writes || live.contains(&number),
+            _ => true,
+        };
+        directory::list(&*self.fs, &self.dir, report, known)?;
+        Ok(())
     }
 }
 
-/// Damage goes into the report; a check that could not be made is an error.
-fn keep_damage(error: Error, report: &mut VerifyReport) -> Result<()> {
-    match error.kind() {
-        ErrorKind::Corruption | ErrorKind::IncompatibleFormat | ErrorKind::Io => {
-            report.note(error);
-            Ok(())
+/// Checks a table against itself and against the manifest.
+fn check_table(tables: &Tables, meta: &FileMeta, report: &mut VerifyReport) -> Result<()> {
+    report.tables += 1;
+    report.bytes += meta.size;
+    let checked = tables.open(meta).and_then(|table| {
+        for error in table.verify() {
+            report.take(error.into())?;
         }
-        _ => Err(error),
+        if table.checksum_of_file()? != meta.checksum {
+            report.damaged(format!(
+                "{} is damaged at offset 0: the checksum of the whole file is not the one in the \
+                 manifest",
+                table.path().display()
+            ));
+        }
+        disagreement(&table, meta)
+    });
+    match checked {
+        Ok(()) => Ok(()),
+        Err(error) => report.take(error),
+    }
+}
+
+/// Whether a table is what the manifest says of it: counts, sequence numbers and bounds.
+fn disagreement(table: &Table, meta: &FileMeta) -> Result<()> {
+    let found = table.properties()?;
+    let tombstones = table.range_tombstones()?;
+    let fragments = tombstones.fragments();
+    let start = fragments.first().map(|fragment| &fragment.start);
+    let end = fragments.last().map(|fragment| &fragment.end);
+    let first = Some(&found.first_key).filter(|_| found.entries > 0);
+    let last = Some(&found.last_key).filter(|_| found.entries > 0);
+    let checks = [
+        ("entries", found.entries == meta.entries),
+        ("point tombstones", found.tombstones == meta.tombstones),
+        ("range tombstones", found.range_tombstones == meta.range_tombstones),
+        ("smallest sequence number", found.min_seq == meta.min_seq),
+        ("largest sequence number", found.max_seq == meta.max_seq),
+        ("expiring entries", found.expiring == meta.expiring),
+        ("first key", first.into_iter().chain(start).min() == Some(&meta.smallest)),
+        ("last key", last.into_iter().chain(end).max() == Some(&meta.largest)),
+        ("kind of its end", (end > last) == meta.largest_exclusive),
+    ];
+    match checks.iter().find(|(_, agrees)| !agrees) {
+        None => Ok(()),
+        Some((what, _)) => Err(Error::corrupt(format!(
+            "{}: the table holds something else than the manifest says: {what}",
+            table.path().display()
+        ))),
     }
 }

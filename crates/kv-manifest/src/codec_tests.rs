@@ -16,7 +16,7 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 fn table() -> impl Strategy<Value = FileMeta> {
     let numbers = prop::collection::vec(prop_oneof![Just(0), Just(u64::MAX), any::<u64>()], 15);
     let keys = (bytes(), bytes(), bytes(), prop::option::of((bytes(), bytes())));
-    (numbers, keys, any::<(bool, u32, u8)>()).prop_map(
+    (numbers, keys, any::<(bool, u64, u8)>()).prop_map(
         |(n, (smallest, largest, footer, seen), x)| FileMeta {
             number: n[0],
             size: n[1],

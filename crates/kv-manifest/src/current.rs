@@ -3,6 +3,7 @@
 
 use crate::{Error, FileName, Result};
 use kv_core::checksum;
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, FsFileExt, Mode};
 use std::io;
 use std::path::Path;
@@ -51,6 +52,9 @@ pub(crate) fn prepare(fs: &dyn Fs, dir: &Path, number: u64) -> Result<()> {
     let file = fs.create_new(&path).map_err(|e| Error::io(&path, "create", e))?;
     let line = encode(number);
     file.write_all_at(line.as_bytes(), 0).map_err(|e| Error::io(&path, "write", e))?;
+    if planted(bug::CURRENT_NOT_SYNCED) {
+        return Ok(());
+    }
     file.sync_data().map_err(|e| Error::io(&path, "sync", e))
 }
 
@@ -67,7 +71,11 @@ pub(crate) fn discard(fs: &dyn Fs, dir: &Path) -> Result<()> {
 /// count, so that even a full disk is no error that a caller may retry.
 pub(crate) fn switch(fs: &dyn Fs, dir: &Path) -> Result<()> {
     let path = FileName::Current.path(dir);
-    let outcome = fs.rename(&FileName::Temp.path(dir), &path).and_then(|()| fs.sync_dir(dir));
+    let renamed = fs.rename(&FileName::Temp.path(dir), &path);
+    let outcome = match planted(bug::SWITCH_NOT_SYNCED) {
+        true => renamed,
+        false => renamed.and_then(|()| fs.sync_dir(dir)),
+    };
     outcome.map_err(|e| Error::Io { path, op: "replace", source: Arc::new(e) })
 }
 

@@ -102,6 +102,9 @@ impl From<kv_wal::Error> for Error {
             }
             Wal::NoSpace { path } => Error::NoSpace { path },
             Wal::Corrupt { path, offset, reason } => Error::Corrupt { path, offset, reason },
+            Wal::IncompatibleFormat { path, what, number, .. } => {
+                Error::IncompatibleFormat { path, what, number }
+            }
             Wal::TooLarge { path, .. } | Wal::Exhausted { path } | Wal::Finished { path } => {
                 let source = io::ErrorKind::FileTooLarge.into();
                 Error::Io { path, op: "append to", source: Arc::new(source) }

@@ -95,8 +95,8 @@ pub struct FileMeta {
     pub raw_bytes: u64,
     /// About how many bytes below this table its tombstones hide; 0 where unknown.
     pub shadow_bytes: u64,
-    /// CRC-32 of the whole file.
-    pub checksum: u32,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
     /// The table's footer, so that opening it reads nothing.
     pub footer: Bytes,
     /// The codec of the data blocks.

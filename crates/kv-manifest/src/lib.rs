@@ -21,9 +21,11 @@ mod check;
 #[cfg(test)]
 mod codec_tests;
 mod current;
+mod dump;
 mod edit;
 mod edit_codec;
 mod error;
+mod examine;
 mod file_meta;
 pub mod file_name;
 mod level;
@@ -37,9 +39,11 @@ mod testing;
 mod version;
 
 pub use check::Broken;
+pub use dump::{Dumped, dump};
 pub use edit::VersionEdit;
 pub use edit_codec::RECORD_FIELDS;
 pub use error::{Error, Result};
+pub use examine::{Examined, examine};
 pub use file_meta::{FileMeta, KeySpan};
 pub use file_name::FileName;
 pub use manifest::Manifest;

@@ -4,6 +4,7 @@
 use crate::edit_codec::{Record, Snapshot};
 use crate::{Error, FileName, Result, State, Version, VersionEdit, current, recover};
 use kv_vfs::Fs;
+use kv_vfs::testing::{Mark, bug, manifest_slack, mark, planted};
 use kv_wal::FrameWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,6 +93,10 @@ impl Manifest {
         }
         edit.next_file = edit.next_file.max(Some(self.state.next_file));
         let next = self.state.apply(&edit)?;
+        if planted(bug::MANIFEST_STOPS) && next.next_file > 12 {
+            self.state = next;
+            return Ok(Arc::clone(&self.state.version));
+        }
         self.writer.append(next.last_seq, &[&Record::Edit(edit).encode()])?;
         self.writer.sync()?;
         match self.writer.append(next.last_seq, &[&Record::Mark.encode()]) {
@@ -108,10 +113,15 @@ impl Manifest {
         let number = self.new_file_number();
         match write_snapshot(&*self.fs, &self.dir, &self.state, number) {
             Ok(writer) => {
+                mark(Mark::ManifestRolled);
                 current::switch(&*self.fs, &self.dir)?;
                 self.number = number;
                 self.roll_at = roll_at(&writer);
                 self.writer = writer;
+                self.remove_others();
+            }
+            Err(_) if planted(bug::GOOD_MANIFEST_REMOVED) => {
+                self.number = number;
                 self.remove_others();
             }
             Err(Error::NoSpace { .. }) => {
@@ -166,7 +176,7 @@ impl Manifest {
 }
 
 fn roll_at(writer: &FrameWriter) -> u64 {
-    writer.offset().saturating_mul(2).saturating_add(SLACK)
+    writer.offset().saturating_mul(2).saturating_add(manifest_slack(SLACK))
 }
 
 /// Writes manifest `number` with `state` and the file that is to become `CURRENT`, and makes
@@ -176,7 +186,9 @@ fn write_snapshot(fs: &dyn Fs, dir: &Path, state: &State, number: u64) -> Result
     let file = fs.create_new(&path).map_err(|e| Error::io(&path, "create", e))?;
     let mut writer = FrameWriter::new(file, path, number);
     writer.append(state.last_seq, &[&Record::Snapshot(Snapshot::of(state)).encode()])?;
-    writer.sync()?;
+    if !planted(bug::SNAPSHOT_NOT_SYNCED) {
+        writer.sync()?;
+    }
     current::prepare(fs, dir, number)?;
     current::sync_dir(fs, dir)?;
     Ok(writer)

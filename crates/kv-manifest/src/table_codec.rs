@@ -61,7 +61,7 @@ pub(crate) fn encode_table(out: &mut Vec<u8>, file: &FileMeta) {
     put_field(out, SMALLEST, &file.smallest);
     // The tag says whether the end is inside: an end without a statement cannot be read.
     put_field(out, if file.largest_exclusive { LARGEST_EXCLUSIVE } else { LARGEST }, &file.largest);
-    put_number(out, CHECKSUM, u64::from(file.checksum));
+    put_number(out, CHECKSUM, file.checksum);
     put_field(out, FOOTER, &file.footer);
     let optional = [
         (ENTRIES, file.entries),
@@ -168,10 +168,7 @@ pub(crate) fn decode_table(mut take: Take<'_>) -> Result<FileMeta, Refused> {
         expiring: fields.or_zero(EXPIRING),
         raw_bytes: fields.or_zero(RAW_BYTES),
         shadow_bytes: fields.or_zero(SHADOW_BYTES),
-        checksum: fields
-            .number(CHECKSUM)
-            .ok_or_else(missing)
-            .and_then(|n| u32::try_from(n).map_err(too_big))?,
+        checksum: fields.number(CHECKSUM).ok_or_else(missing)?,
         footer: fields.footer.take().ok_or_else(missing)?,
         compression: u8::try_from(fields.or_zero(COMPRESSION)).map_err(too_big)?,
         created: fields.or_zero(CREATED),

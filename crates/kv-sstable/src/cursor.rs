@@ -36,6 +36,8 @@ pub struct TableCursor {
     partition_at: Option<usize>,
     /// Which block of the partition is loaded, if any.
     block_at: Option<usize>,
+    /// Where in the file the loaded block begins.
+    block_offset: u64,
     block: BlockCursor,
     /// What the last call failed with.
     failure: Option<Error>,
@@ -54,6 +56,7 @@ impl Table {
             partition: Block::default(),
             partition_at: None,
             block_at: None,
+            block_offset: 0,
             block: BlockCursor::default(),
             failure: None,
         }
@@ -121,7 +124,7 @@ impl TableCursor {
                 }
             };
             self.block.load(block);
-            self.block_at = Some(b);
+            (self.block_at, self.block_offset) = (Some(b), handle.offset);
         }
         let count = self.block.block().count();
         if count == 0 {
@@ -179,10 +182,12 @@ impl TableCursor {
         Ok(())
     }
 
-    /// Goes to the first entry behind the loaded block.
+    /// Goes to the first entry behind the loaded block. Blocks lie in the file in their order; an
+    /// index that points back, which only a forged one does, could make a scan endless.
     #[cold]
     fn enter_next_block(&mut self) -> Result<()> {
         self.block.invalidate();
+        let before = self.block_offset;
         let (Some(p), Some(b)) = (self.partition_at, self.block_at) else {
             return Ok(());
         };
@@ -194,6 +199,9 @@ impl TableCursor {
         } else {
             return Ok(());
         }
+        if self.block_offset <= before {
+            return Err(self.corrupt("an index that points back to an earlier block"));
+        }
         self.block.set(0);
         Ok(())
     }
@@ -202,6 +210,7 @@ impl TableCursor {
     #[cold]
     fn enter_previous_block(&mut self) -> Result<()> {
         self.block.invalidate();
+        let behind = self.block_offset;
         let (Some(p), Some(b)) = (self.partition_at, self.block_at) else {
             return Ok(());
         };
@@ -210,6 +219,11 @@ impl TableCursor {
             self.block.set(entries - 1);
         } else if let Some(p) = p.checked_sub(1) {
             self.move_to_end_of(p)?;
+        } else {
+            return Ok(());
+        }
+        if self.block_offset >= behind {
+            return Err(self.corrupt("an index that points back to a later block"));
         }
         Ok(())
     }

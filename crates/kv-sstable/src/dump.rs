@@ -1,150 +1,237 @@
 //! A table as text, section by section in file order, for people who look into a file.
 
+mod damaged;
+
+pub use damaged::dump_file;
+
 use crate::block::Block;
-use crate::error::Result;
-use crate::footer::FORMAT_VERSION;
+use crate::error::{Error, Result};
+use crate::footer::{FORMAT_VERSION, Footer};
 use crate::handle::Handle;
+use crate::properties::Properties;
 use crate::seal::{BlockType, TRAILER_LEN};
 use crate::table::Table;
+use kv_core::RangeTombstones;
 use std::fmt::{self, Write};
+
+/// How many damaged parts a dump has shown, or that its text was not taken.
+pub type Dumped = std::result::Result<u64, fmt::Error>;
+
+/// How deep a dump goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DumpDetail {
+    /// Every data block and index partition.
+    pub blocks: bool,
+    /// Every entry of every block.
+    pub entries: bool,
+    /// Values, not only their lengths.
+    pub values: bool,
+}
 
 impl Table {
     /// Writes every section with its place, form and contents, keys included and values as
     /// lengths. What is damaged is shown as its error; the rest is shown all the same. Fails
     /// only where `out` does.
     pub fn dump(&self, out: &mut dyn Write) -> fmt::Result {
-        let footer = &self.footer;
+        let detail = DumpDetail { blocks: true, entries: true, values: false };
+        self.dump_with(out, detail).map(|_| ())
+    }
+
+    /// [`Table::dump`] as deep as asked for; answers how many damaged parts were shown.
+    pub fn dump_with(&self, out: &mut dyn Write, detail: DumpDetail) -> Dumped {
+        let mut dumper = Dumper { table: self, out, detail, damaged: 0 };
+        dumper.run()?;
+        Ok(dumper.damaged)
+    }
+}
+
+/// A dump under way.
+struct Dumper<'a> {
+    table: &'a Table,
+    out: &'a mut dyn Write,
+    detail: DumpDetail,
+    damaged: u64,
+}
+
+impl Dumper<'_> {
+    fn run(&mut self) -> fmt::Result {
+        let (table, footer) = (self.table, &self.table.footer);
         writeln!(
-            out,
+            self.out,
             "table {}: {} bytes, format {FORMAT_VERSION}, {} entries",
-            self.number(),
-            self.size(),
+            table.number(),
+            table.size(),
             footer.entries,
         )?;
-        let top = self.read_block(footer.top_index(), BlockType::TopIndex);
-        if let Ok(top) = &top {
+        let top = table.read_block(footer.top_index(), BlockType::TopIndex);
+        if let Ok(top) = &top
+            && (self.detail.blocks || self.detail.entries)
+        {
             for i in 0..top.count() {
-                self.dump_data_blocks(out, top, i)?;
+                self.data_blocks(top, i)?;
             }
             for i in 0..top.count() {
-                if let Ok(handle) = self.partition_handle(top, i) {
-                    let partition = self.read_block(handle, BlockType::Index);
-                    self.dump_index(out, "index partition", handle, &partition)?;
+                if let Ok(handle) = table.partition_handle(top, i) {
+                    let partition = table.read_block(handle, BlockType::Index);
+                    self.index("index partition", handle, &partition)?;
                 }
             }
         }
-        self.dump_index(out, "top index", footer.top_index(), &top)?;
+        self.index("top index", footer.top_index(), &top)?;
         if let Some(handle) = footer.filter() {
-            writeln!(out, "{}: filter, {} bytes", handle.offset, handle.len)?;
+            write!(self.out, "{}: filter, {} bytes", handle.offset, handle.len)?;
+            let loaded = table.source.payload(handle, BlockType::Filter);
+            self.end_line(loaded.err())?;
         }
         if let Some(handle) = footer.range_tombstones() {
-            self.dump_range_tombstones(out, handle)?;
+            writeln!(self.out, "{}: range tombstones, {} bytes", handle.offset, handle.len)?;
+            match table.read_range_tombstones() {
+                Ok(set) => range_tombstones(self.out, &set)?,
+                Err(error) => self.error(&error)?,
+            }
         }
         if let Some(handle) = footer.properties() {
-            self.dump_properties(out, handle)?;
+            writeln!(self.out, "{}: properties, {} bytes", handle.offset, handle.len)?;
+            match table.properties() {
+                Ok(found) => properties(self.out, &found)?,
+                Err(error) => self.error(&error)?,
+            }
         }
-        writeln!(out, "{}: footer", footer.offset().unwrap_or(self.size()))
+        self.footer(footer)
+    }
+
+    fn error(&mut self, error: &Error) -> fmt::Result {
+        self.damaged += 1;
+        writeln!(self.out, "    {error}")
+    }
+
+    /// Ends a line that may be that of a damaged part.
+    fn end_line(&mut self, error: Option<Error>) -> fmt::Result {
+        match error {
+            None => writeln!(self.out),
+            Some(error) => {
+                self.damaged += 1;
+                writeln!(self.out, ": {error}")
+            }
+        }
+    }
+
+    fn footer(&mut self, footer: &Footer) -> fmt::Result {
+        let codec = crate::codec::codec_by_id(footer.compression).map_or("none", |c| c.name());
+        let fields = [
+            ("file_number", footer.file_number),
+            ("entries", footer.entries),
+            ("index_offset", footer.index_offset),
+            ("top_index_offset", footer.top_index_offset),
+            ("top_index_len", u64::from(footer.top_index_len)),
+            ("filter_len", u64::from(footer.filter_len)),
+            ("range_tombstones_len", u64::from(footer.range_tombstones_len)),
+            ("properties_len", u64::from(footer.properties_len)),
+        ];
+        writeln!(self.out, "{}: footer", footer.offset().unwrap_or(self.table.size()))?;
+        for (name, n) in fields {
+            writeln!(self.out, "    {name} {n}")?;
+        }
+        writeln!(self.out, "    compression {codec}")
     }
 
     /// The data blocks behind entry `p` of the top index.
-    fn dump_data_blocks(&self, out: &mut dyn Write, top: &Block, p: usize) -> fmt::Result {
-        let partition = self
+    fn data_blocks(&mut self, top: &Block, p: usize) -> fmt::Result {
+        let table = self.table;
+        let partition = table
             .partition_handle(top, p)
-            .and_then(|handle| self.read_block(handle, BlockType::Index));
+            .and_then(|handle| table.read_block(handle, BlockType::Index));
         let partition = match partition {
             Ok(partition) => partition,
-            Err(e) => return writeln!(out, "?: index partition: {e}"),
+            Err(error) => {
+                self.damaged += 1;
+                return writeln!(self.out, "?: index partition: {error}");
+            }
         };
         for i in 0..partition.count() {
-            match self.data_handle(&partition, i) {
-                Ok(handle) => self.dump_data_block(out, handle)?,
-                Err(e) => writeln!(out, "?: data block: {e}")?,
+            match table.data_handle(&partition, i) {
+                Ok(handle) => self.data_block(handle)?,
+                Err(error) => {
+                    self.damaged += 1;
+                    writeln!(self.out, "?: data block: {error}")?;
+                }
             }
         }
         Ok(())
     }
 
-    fn dump_data_block(&self, out: &mut dyn Write, handle: Handle) -> fmt::Result {
-        write!(out, "{}: data block, {} bytes", handle.offset, handle.len)?;
-        let (codec, block) = match self.read_data_block(handle) {
-            Ok(read) => read,
-            Err(e) => return writeln!(out, ": {e}"),
-        };
-        if codec != crate::codec::NONE {
-            let name = crate::codec::codec_by_id(codec).map_or("?", |codec| codec.name());
-            write!(out, " of {name} for {}", block.data().len())?;
+    fn data_block(&mut self, handle: Handle) -> fmt::Result {
+        write!(self.out, "{}: data block, {} bytes", handle.offset, handle.len)?;
+        match read_data_block(self.table, handle) {
+            Ok((codec, block)) => show_block(self.out, codec, &block, self.detail),
+            Err(error) => self.end_line(Some(error)),
         }
-        writeln!(out, ", {} entries, {}", block.count(), block.shape())?;
-        for i in 0..block.count() {
-            let (trailer, value) = (block.trailer(i), block.value(i));
-            write!(out, "    {} seq {} ", Quoted(&block.key(i)), trailer.seq())?;
-            match trailer.kind() {
-                Some(kind) => write!(out, "{kind:?}")?,
-                None => write!(out, "?")?,
-            }
-            writeln!(out, " {} bytes", value.len())?;
-        }
-        Ok(())
     }
 
-    /// The codec that a data block is stored with, and the block.
-    fn read_data_block(&self, handle: Handle) -> Result<(u8, Block)> {
-        let sealed = self.source.sealed(handle)?;
-        let codec = sealed.len().checked_sub(TRAILER_LEN).and_then(|at| sealed.get(at)).copied();
-        let payload = self.source.unseal(handle, &sealed, BlockType::Data)?;
-        Ok((codec.unwrap_or(crate::codec::NONE), self.source.checked(handle, payload)?))
-    }
-
-    fn dump_index(
-        &self,
-        out: &mut dyn Write,
-        name: &str,
-        handle: Handle,
-        index: &Result<Block>,
-    ) -> fmt::Result {
-        write!(out, "{}: {name}, {} bytes", handle.offset, handle.len)?;
+    fn index(&mut self, name: &str, handle: Handle, index: &Result<Block>) -> fmt::Result {
+        write!(self.out, "{}: {name}, {} bytes", handle.offset, handle.len)?;
         let index = match index {
             Ok(index) => index,
-            Err(e) => return writeln!(out, ": {e}"),
+            Err(error) => return self.end_line(Some(error.clone())),
         };
-        writeln!(out, ", {} entries, {}", index.count(), index.shape())?;
+        writeln!(self.out, ", {} entries, {}", index.count(), index.shape())?;
         for i in 0..index.count() {
-            write!(out, "    {} seq {} -> ", Quoted(&index.key(i)), index.trailer(i).seq())?;
+            let (key, seq) = (index.key(i), index.trailer(i).seq());
+            write!(self.out, "    {} seq {seq} -> ", Quoted(&key))?;
             match crate::index::handle_at(index, i) {
-                Ok(to) => writeln!(out, "{} ({} bytes)", to.offset, to.len)?,
-                Err(e) => writeln!(out, "{e}")?,
+                Ok(to) => writeln!(self.out, "{} ({} bytes)", to.offset, to.len)?,
+                Err(error) => writeln!(self.out, "{error}")?,
             }
         }
         Ok(())
     }
+}
 
-    fn dump_range_tombstones(&self, out: &mut dyn Write, handle: Handle) -> fmt::Result {
-        writeln!(out, "{}: range tombstones, {} bytes", handle.offset, handle.len)?;
-        match self.read_range_tombstones() {
-            Ok(set) => {
-                for tombstone in set.iter() {
-                    let (start, end) = (Quoted(&tombstone.start), Quoted(&tombstone.end));
-                    writeln!(out, "    [{start}, {end}) seq {}", tombstone.seq)?;
-                }
-                Ok(())
-            }
-            Err(e) => writeln!(out, "    {e}"),
+/// The codec that a data block is stored with, and the block.
+fn read_data_block(table: &Table, handle: Handle) -> Result<(u8, Block)> {
+    let sealed = table.source.sealed(handle)?;
+    let codec = sealed.len().checked_sub(TRAILER_LEN).and_then(|at| sealed.get(at)).copied();
+    let payload = table.source.unseal(handle, &sealed, BlockType::Data)?;
+    Ok((codec.unwrap_or(crate::codec::NONE), table.source.checked(handle, payload)?))
+}
+
+/// The rest of a data block's line, and its entries.
+fn show_block(out: &mut dyn Write, codec: u8, block: &Block, detail: DumpDetail) -> fmt::Result {
+    if codec != crate::codec::NONE {
+        let name = crate::codec::codec_by_id(codec).map_or("?", |codec| codec.name());
+        write!(out, " of {name} for {}", block.data().len())?;
+    }
+    writeln!(out, ", {} entries, {}", block.count(), block.shape())?;
+    for i in (0..block.count()).take_while(|_| detail.entries) {
+        let (trailer, value) = (block.trailer(i), block.value(i));
+        write!(out, "    {} seq {} ", Quoted(&block.key(i)), trailer.seq())?;
+        match trailer.kind() {
+            Some(kind) => write!(out, "{kind:?}")?,
+            None => write!(out, "?")?,
+        }
+        write!(out, " {} bytes", value.len())?;
+        match detail.values {
+            true => writeln!(out, " {}", Quoted(value))?,
+            false => writeln!(out)?,
         }
     }
+    Ok(())
+}
 
-    fn dump_properties(&self, out: &mut dyn Write, handle: Handle) -> fmt::Result {
-        writeln!(out, "{}: properties, {} bytes", handle.offset, handle.len)?;
-        match self.properties() {
-            Ok(properties) => {
-                for (name, n) in properties.named() {
-                    writeln!(out, "    {name} {n}")?;
-                }
-                writeln!(out, "    first_key {}", Quoted(&properties.first_key))?;
-                writeln!(out, "    last_key {}", Quoted(&properties.last_key))
-            }
-            Err(e) => writeln!(out, "    {e}"),
-        }
+fn range_tombstones(out: &mut dyn Write, set: &RangeTombstones) -> fmt::Result {
+    for tombstone in set.iter() {
+        let (start, end) = (Quoted(&tombstone.start), Quoted(&tombstone.end));
+        writeln!(out, "    [{start}, {end}) seq {}", tombstone.seq)?;
     }
+    Ok(())
+}
+
+fn properties(out: &mut dyn Write, properties: &Properties) -> fmt::Result {
+    for (name, n) in properties.named() {
+        writeln!(out, "    {name} {n}")?;
+    }
+    writeln!(out, "    first_key {}", Quoted(&properties.first_key))?;
+    writeln!(out, "    last_key {}", Quoted(&properties.last_key))
 }
 
 /// A key in quotes, with what is not ASCII escaped.

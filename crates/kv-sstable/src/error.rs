@@ -41,6 +41,17 @@ pub enum Error {
         /// What is missing.
         reason: &'static str,
     },
+    /// A newer release wrote the table.
+    #[error(
+        "table {} has an unknown format ({format}); open it with the release that wrote it",
+        path.display()
+    )]
+    IncompatibleFormat {
+        /// The table's file.
+        path: PathBuf,
+        /// The format that its footer names.
+        format: u16,
+    },
     /// An entry was added that does not come behind the one before it.
     #[error("table {}: entries must be added in strictly ascending order", path.display())]
     Order {

@@ -10,6 +10,7 @@ use crate::range_tombstones;
 use crate::seal::BlockType;
 use crate::writer::{Next, TableBuilder, append_sealed};
 use bytes::Bytes;
+use kv_vfs::testing::{bug, planted};
 
 /// What a finished table is to whoever keeps track of tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub struct TableSummary {
     pub raw_bytes: u64,
     /// About how many bytes the point tombstones will free: each an entry of average size.
     pub shadow_bytes: u64,
-    /// CRC-32 of the whole file.
-    pub checksum: u32,
+    /// XXH3-64 of the whole file.
+    pub checksum: u64,
     /// The file's last bytes: with them the table is opened without reading.
     pub footer: Bytes,
     /// The codec of the data blocks that are compressed.
@@ -111,6 +112,8 @@ impl TableBuilder {
         let start = fragments.first().map(|fragment| fragment.start.clone());
         let end = fragments.last().map(|fragment| fragment.end.clone());
         let has_entries = counts.entries > 0;
+        let bounds = has_entries && planted(bug::TABLE_BOUNDS_WITHOUT_RANGES);
+        let (start, end) = if bounds { (None, None) } else { (start, end) };
         let first = has_entries.then(|| counts.first_key.clone());
         let last = has_entries.then(|| counts.last_key.clone());
         let largest_exclusive = end > last;

@@ -45,8 +45,8 @@ pub(crate) struct Footer {
 pub(crate) enum NoFooter {
     /// They are not what was written.
     Damaged(Malformed),
-    /// They are of a format that this code does not know.
-    Unsupported,
+    /// They are of this format, which this code does not know.
+    Newer(u16),
 }
 
 impl From<Malformed> for NoFooter {
@@ -84,8 +84,9 @@ impl Footer {
         if take.array()? != MAGIC {
             return Err(take.malformed("no footer of a table").into());
         }
-        if take.u16()? != FORMAT_VERSION {
-            return Err(NoFooter::Unsupported);
+        let format = take.u16()?;
+        if format != FORMAT_VERSION {
+            return Err(NoFooter::Newer(format));
         }
         let compression = take.u8()?;
         let reserved = take.u8()?;

@@ -140,6 +140,35 @@ fn forged_blocks_never_panic() {
     }
 }
 
+/// An index that names the same block twice, over and over, would make a scan as long as it likes.
+#[test]
+fn an_index_that_points_back_ends_the_scan() {
+    let mut bytes = small(Compression::None);
+    let table = open(&bytes).unwrap();
+    let top = table.read_block(table.footer.top_index(), BlockType::TopIndex).unwrap();
+    let handle = table.partition_handle(&top, 0).unwrap();
+    let partition = table.read_block(handle, BlockType::Index).unwrap();
+    let data = |b| table.data_handle(&partition, b).unwrap().encode();
+    let from = handle.offset as usize;
+    let index = bytes[from..from + handle.len as usize].to_vec();
+    let second = index.windows(data(1).len()).position(|window| window == data(1)).unwrap();
+    bytes[from + second..][..data(0).len()].copy_from_slice(&data(0));
+    reseal(&mut bytes, handle);
+
+    let mut cursor = open(&bytes).unwrap().cursor(Access::Cached);
+    for forward in [true, false] {
+        if forward { cursor.first() } else { cursor.last() }.unwrap();
+        let mut steps = 0;
+        let ended = loop {
+            match if forward { cursor.next() } else { cursor.prev() } {
+                Ok(()) if cursor.valid() => steps += 1,
+                ended => break ended,
+            }
+        };
+        assert!(ended.unwrap_err().to_string().contains("points back"), "{steps} steps");
+    }
+}
+
 #[test]
 fn forged_footers_never_panic() {
     let whole = small(Compression::None);

@@ -5,6 +5,7 @@ use crate::seal::BlockType;
 use crate::table::Table;
 use bytes::Bytes;
 use kv_core::{SeqNo, Trailer};
+use kv_vfs::testing::{Mark, mark};
 
 impl Table {
     /// The newest entry of `key` with a sequence number of at most `snapshot`; `hash` is the
@@ -12,6 +13,7 @@ impl Table {
     /// are not looked at.
     pub fn get(&self, key: &[u8], hash: u64, snapshot: SeqNo) -> Result<Option<(Trailer, Bytes)>> {
         if !self.may_contain(hash)? {
+            mark(Mark::BloomSaysNo);
             return Ok(None);
         }
         let target = Trailer::upper_bound(snapshot);
@@ -31,6 +33,9 @@ impl Table {
         // it was shortened, and then the next block begins with another, greater key.
         let i = block.lower_bound(key, target);
         if i >= block.count() || !block.key_equals(i, key) {
+            if self.footer.filter().is_some() {
+                mark(Mark::BloomFalsePositive);
+            }
             return Ok(None);
         }
         Ok(Some((block.trailer(i), block.into_value_bytes(i))))

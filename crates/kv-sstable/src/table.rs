@@ -17,6 +17,7 @@ use crate::seal::BlockType;
 use bytes::Bytes;
 use kv_core::{RangeTombstones, Trailer};
 use kv_vfs::FsFile;
+use kv_vfs::testing::{bug, planted};
 use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -90,10 +91,7 @@ impl Table {
         let at = size.saturating_sub(FOOTER_LEN as u64);
         let footer = Footer::decode(footer, size).map_err(|refused| match refused {
             NoFooter::Damaged(malformed) => Error::malformed(&path, at, malformed),
-            NoFooter::Unsupported => Error::Unsupported {
-                path: path.clone(),
-                reason: "it was written by a newer version; open it with that version",
-            },
+            NoFooter::Newer(format) => Error::IncompatibleFormat { path: path.clone(), format },
         })?;
         if footer.file_number != number {
             return Err(Error::corrupt(&path, at, "the table was written under another number"));
@@ -184,7 +182,11 @@ impl Table {
         if let Some(set) = self.tombstones.get() {
             return Ok(set.clone());
         }
-        let set = Arc::new(self.read_range_tombstones()?);
+        let read = self.read_range_tombstones();
+        let set = match planted(bug::TOMBSTONE_DAMAGE_IGNORED) {
+            true => Arc::new(read.unwrap_or_default()),
+            false => Arc::new(read?),
+        };
         Ok(self.tombstones.get_or_init(|| set).clone())
     }
 

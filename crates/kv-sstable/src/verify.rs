@@ -10,7 +10,7 @@ use crate::properties::Properties;
 use crate::seal::BlockType;
 use crate::table::Table;
 use bytes::Bytes;
-use kv_core::{InternalKey, Trailer, compare_internal, hash64};
+use kv_core::{Hasher64, InternalKey, Trailer, compare_internal, hash64};
 
 /// After so many findings a table needs no further proof.
 const MAX_FINDINGS: usize = 1000;
@@ -37,6 +37,21 @@ impl Table {
         };
         verifier.run();
         verifier.findings
+    }
+}
+
+impl Table {
+    /// XXH3-64 of the whole file as it is now, read past the cache: what the builder's
+    /// [`TableSummary`](crate::TableSummary) said when the table was written.
+    pub fn checksum_of_file(&self) -> Result<u64> {
+        let mut hasher = Hasher64::default();
+        let mut offset = 0;
+        while offset < self.size {
+            let len = usize::try_from(self.size - offset).map_or(READ_LEN, |len| len.min(READ_LEN));
+            hasher.update(&self.source.read(offset, len)?);
+            offset += len as u64;
+        }
+        Ok(hasher.finish())
     }
 }
 

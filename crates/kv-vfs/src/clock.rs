@@ -29,7 +29,13 @@ impl Clock for StdClock {
     }
 
     fn sleep(&self, duration: Duration) {
+        #[cfg(not(shuttle))]
         std::thread::sleep(duration);
+        #[cfg(shuttle)]
+        {
+            let _ = duration;
+            crate::sync::step();
+        }
     }
 }
 
@@ -85,5 +91,6 @@ impl Clock for ManualClock {
 
     fn sleep(&self, duration: Duration) {
         self.advance(duration);
+        crate::sync::step();
     }
 }

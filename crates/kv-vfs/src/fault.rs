@@ -1,11 +1,14 @@
-//! Faults on demand: a file system that fails where a test says so.
+//! Faults on demand: a file system that fails where a test says so, and tells which calls of an
+//! engine it let fail, and how.
 
-use crate::fs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
+mod coverage;
+mod failing;
+
+use rustix::io::Errno;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+
+pub use coverage::{CallSite, Covered};
+pub use failing::{FaultFs, FaultId, Struck};
 
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,24 +35,45 @@ pub enum OpKind {
 }
 
 /// How a call fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultKind {
-    /// It does nothing and answers the error.
+    /// It does nothing and answers the error. What a sync was to make durable is still to be.
     Fail,
     /// It does its work and answers the error all the same.
     FailButDone,
-    /// A write takes at most this many bytes and answers so; no error. Calls of other kinds go
-    /// well.
+    /// A sync answers the error, and what it was to make durable stays readable and never becomes
+    /// durable, whatever later sync succeeds: Linux marks pages clean that it could not write. In
+    /// calls of other kinds, and over a file system that cannot do this, it is [`FaultKind::Fail`].
+    LostReadable,
+    /// A write takes at most this many bytes and answers so, a read gives at most so many, and at
+    /// least one; no error. Calls of other kinds go well.
     Short(usize),
+    /// A read goes well but for one bit, which this number picks. Calls of other kinds go well.
+    FlipBit(u64),
 }
 
 /// The error that a failing call answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultError {
     /// One that Rust has a name for.
     Kind(io::ErrorKind),
     /// One by the number that the operating system gives it, such as that of an I/O error.
     Os(i32),
+}
+
+impl FaultError {
+    /// The device failed.
+    pub const EIO: FaultError = FaultError::Os(Errno::IO.raw_os_error());
+    /// The disk is full.
+    pub const ENOSPC: FaultError = FaultError::Os(Errno::NOSPC.raw_os_error());
+    /// The quota is used up.
+    pub const EDQUOT: FaultError = FaultError::Os(Errno::DQUOT.raw_os_error());
+    /// The file system became read-only.
+    pub const EROFS: FaultError = FaultError::Os(Errno::ROFS.raw_os_error());
+    /// Too many files are open.
+    pub const EMFILE: FaultError = FaultError::Os(Errno::MFILE.raw_os_error());
+    /// A signal interrupted the call.
+    pub const EINTR: FaultError = FaultError::Os(Errno::INTR.raw_os_error());
 }
 
 impl From<io::ErrorKind> for FaultError {
@@ -70,8 +94,10 @@ impl From<FaultError> for io::Error {
 /// Which calls fail, and how.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// Calls of this kind.
-    pub op: OpKind,
+    /// Calls of this kind, or of every kind.
+    pub op: Option<OpKind>,
+    /// Only calls that are made here.
+    pub site: Option<CallSite>,
     /// Only on paths that contain this text; of two paths, either. An open file goes by the path
     /// under which it was opened.
     pub path_contains: String,
@@ -79,6 +105,8 @@ pub struct Fault {
     pub after: u64,
     /// How many calls fail then.
     pub times: u64,
+    /// Once it made a call fail, calls of these kinds match too, wherever they are made.
+    pub then: Vec<OpKind>,
     /// The error.
     pub error: FaultError,
     /// What happens besides.
@@ -88,8 +116,34 @@ pub struct Fault {
 impl Fault {
     /// Every call of this kind fails with `error` from now on.
     pub fn new(op: OpKind, error: impl Into<FaultError>) -> Fault {
-        let (path_contains, error) = (String::new(), error.into());
-        Fault { op, path_contains, after: 0, times: u64::MAX, error, kind: FaultKind::Fail }
+        Fault { op: Some(op), error: error.into(), after: 0, times: u64::MAX, ..Fault::nth(0) }
+    }
+
+    /// Of all calls from now on, whatever they do, the one after the first `n` fails, and only
+    /// this one, with an I/O error.
+    pub fn nth(n: u64) -> Fault {
+        Fault {
+            op: None,
+            site: None,
+            path_contains: String::new(),
+            after: n,
+            times: 1,
+            then: Vec::new(),
+            error: FaultError::EIO,
+            kind: FaultKind::Fail,
+        }
+    }
+
+    /// With this error.
+    pub fn error(mut self, error: impl Into<FaultError>) -> Fault {
+        self.error = error.into();
+        self
+    }
+
+    /// Only calls that are made at this place of a program.
+    pub fn at(mut self, site: CallSite) -> Fault {
+        self.site = Some(site);
+        self
     }
 
     /// Only on paths that contain `text`.
@@ -110,242 +164,16 @@ impl Fault {
         self
     }
 
+    /// From its first failure on, for ever, and in all calls of these kinds.
+    pub fn then_all(mut self, ops: &[OpKind]) -> Fault {
+        self.then = ops.to_vec();
+        self.times = u64::MAX;
+        self
+    }
+
     /// With this effect.
     pub fn kind(mut self, kind: FaultKind) -> Fault {
         self.kind = kind;
         self
-    }
-}
-
-/// A file system over another one, which fails where it is armed to. A clone is the same one.
-///
-/// ```
-/// use kv_vfs::{Fault, FaultFs, Fs, MemFs, OpKind};
-/// use std::{io, path::Path, sync::Arc};
-/// let fs = FaultFs::new(Arc::new(MemFs::new()));
-/// fs.arm(Fault::new(OpKind::Create, io::ErrorKind::StorageFull).times(1));
-/// assert!(fs.create_new(Path::new("/a")).is_err());
-/// assert!(fs.create_new(Path::new("/a")).is_ok());
-/// ```
-#[derive(Clone, Debug)]
-pub struct FaultFs {
-    inner: Arc<dyn Fs>,
-    faults: Arc<Faults>,
-}
-
-/// An armed fault, as [`FaultFs::arm`] names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FaultId(usize);
-
-#[derive(Debug, Default)]
-struct Faults {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// All that were ever armed, so that a number stays the name of one fault.
-    faults: Vec<Armed>,
-    calls: BTreeMap<OpKind, u64>,
-}
-
-#[derive(Debug)]
-struct Armed {
-    fault: Fault,
-    /// Matching calls that went well, and that failed.
-    passed: u64,
-    fired: u64,
-    armed: bool,
-}
-
-impl Armed {
-    fn matches(&self, op: OpKind, paths: &[&Path]) -> bool {
-        let named = |path: &&Path| path.to_string_lossy().contains(&self.fault.path_contains);
-        self.armed
-            && self.fault.op == op
-            && self.fired < self.fault.times
-            && paths.iter().any(named)
-    }
-}
-
-impl Faults {
-    /// Counts a call; answers how it is to fail.
-    fn meet(&self, op: OpKind, paths: &[&Path]) -> Option<(FaultKind, FaultError)> {
-        let mut state = self.state.lock();
-        *state.calls.entry(op).or_insert(0) += 1;
-        for armed in state.faults.iter_mut().filter(|armed| armed.matches(op, paths)) {
-            if armed.passed < armed.fault.after {
-                armed.passed += 1;
-                continue;
-            }
-            armed.fired += 1;
-            return Some((armed.fault.kind, armed.fault.error));
-        }
-        None
-    }
-
-    fn run<T>(
-        &self,
-        op: OpKind,
-        paths: &[&Path],
-        call: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<T> {
-        match self.meet(op, paths) {
-            Some((FaultKind::Fail, error)) => Err(error.into()),
-            Some((FaultKind::FailButDone, error)) => {
-                call()?;
-                Err(error.into())
-            }
-            Some((FaultKind::Short(_), _)) | None => call(),
-        }
-    }
-}
-
-impl FaultFs {
-    /// A file system over `inner` with no fault armed.
-    pub fn new(inner: Arc<dyn Fs>) -> FaultFs {
-        FaultFs { inner, faults: Arc::default() }
-    }
-
-    /// Arms a fault, beside those that are armed. Where several match, the first one armed whose
-    /// turn it is decides.
-    pub fn arm(&self, fault: Fault) -> FaultId {
-        let mut state = self.faults.state.lock();
-        state.faults.push(Armed { fault, passed: 0, fired: 0, armed: true });
-        FaultId(state.faults.len() - 1)
-    }
-
-    /// How often a fault made a call fail, disarmed or not.
-    pub fn fired(&self, id: FaultId) -> u64 {
-        self.faults.state.lock().faults.get(id.0).map_or(0, |armed| armed.fired)
-    }
-
-    /// Disarms one fault.
-    pub fn disarm_one(&self, id: FaultId) {
-        if let Some(armed) = self.faults.state.lock().faults.get_mut(id.0) {
-            armed.armed = false;
-        }
-    }
-
-    /// Disarms every fault.
-    pub fn disarm(&self) {
-        self.faults.state.lock().faults.iter_mut().for_each(|armed| armed.armed = false);
-    }
-
-    /// How many calls of each kind there were.
-    pub fn calls(&self) -> BTreeMap<OpKind, u64> {
-        self.faults.state.lock().calls.clone()
-    }
-
-    fn wrap(&self, file: Arc<dyn FsFile>, path: &Path) -> Arc<dyn FsFile> {
-        Arc::new(FaultFile { file, path: path.to_owned(), faults: Arc::clone(&self.faults) })
-    }
-}
-
-impl Fs for FaultFs {
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
-        let file = self.faults.run(OpKind::Create, &[path], || self.inner.create_new(path))?;
-        Ok(self.wrap(file, path))
-    }
-
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        let file = self.faults.run(OpKind::Open, &[path], || self.inner.open(path, mode))?;
-        Ok(self.wrap(file, path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::Rename, &[from, to], || self.inner.rename(from, to))
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::Remove, &[path], || self.inner.remove(path))
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::HardLink, &[from, to], || self.inner.hard_link(from, to))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.faults.run(OpKind::List, &[dir], || self.inner.list(dir))
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.faults.run(OpKind::Metadata, &[path], || self.inner.metadata(path))
-    }
-
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::CreateDir, &[dir], || self.inner.create_dir(dir))
-    }
-
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::RemoveDir, &[dir], || self.inner.remove_dir(dir))
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.faults.run(OpKind::SyncDir, &[dir], || self.inner.sync_dir(dir))
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        self.faults.run(OpKind::Lock, &[path], || self.inner.lock(path))
-    }
-
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.faults.run(OpKind::FreeSpace, &[dir], || self.inner.free_space(dir))
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
-
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.inner.spawn(name, job)
-    }
-}
-
-#[derive(Debug)]
-struct FaultFile {
-    file: Arc<dyn FsFile>,
-    path: PathBuf,
-    faults: Arc<Faults>,
-}
-
-impl FsFile for FaultFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.faults.run(OpKind::Read, &[&self.path], || self.file.read_at(buffer, offset))
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        match self.faults.meet(OpKind::Write, &[&self.path]) {
-            None => self.file.write_at(bytes, offset),
-            Some((FaultKind::Fail, error)) => Err(error.into()),
-            Some((FaultKind::FailButDone, error)) => {
-                self.file.write_at(bytes, offset)?;
-                Err(error.into())
-            }
-            Some((FaultKind::Short(limit), _)) => {
-                let part = bytes.get(..limit).unwrap_or(bytes);
-                self.file.write_at(part, offset)
-            }
-        }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.faults.run(OpKind::SetLen, &[&self.path], || self.file.set_len(len))
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.faults.run(OpKind::Allocate, &[&self.path], || self.file.allocate(len))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.faults.run(OpKind::Sync, &[&self.path], || self.file.sync_data())
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.faults.run(OpKind::Sync, &[&self.path], || self.file.sync_all())
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        self.faults.run(OpKind::Len, &[&self.path], || self.file.len())
     }
 }

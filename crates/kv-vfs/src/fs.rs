@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -51,37 +51,72 @@ pub type Job = Box<dyn FnOnce() + Send + 'static>;
 ///
 /// Directory operations are durable only after [`Fs::sync_dir`] of the directory that they
 /// changed; file contents after [`FsFile::sync_data`].
+///
+/// The methods here and of [`FsFile`] know their caller, so that a test can tell which calls of
+/// an engine met which fault.
 pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// Creates a file that must not exist, readable and writable by its owner only, and opens it
     /// for both. A link in the last place is not followed.
+    #[track_caller]
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>>;
     /// Opens an existing regular file; anything else is `InvalidInput`. Links are not followed.
+    #[track_caller]
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>>;
     /// Opens an existing file for reading through a memory map, where the file system can; else
     /// as [`Fs::open`] does. A mapped file that someone cuts short kills the process.
+    #[track_caller]
     fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.open(path, Mode::Read)
     }
     /// Renames, replacing what `to` named.
+    #[track_caller]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name. Open handles go on working.
+    #[track_caller]
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Gives a file a second name.
+    #[track_caller]
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// The names in a directory, sorted.
+    #[track_caller]
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>>;
     /// What `path` names.
+    #[track_caller]
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+    /// The one name of what `path` names: absolute, without `.`, `..` and links; `NotFound` where
+    /// it names nothing. A file system without links answers for any path.
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut clean = PathBuf::new();
+        for part in std::path::absolute(path)?.components() {
+            match part {
+                Component::ParentDir => drop(clean.pop()),
+                part => clean.push(part),
+            }
+        }
+        Ok(clean)
+    }
     /// Creates one directory, for its owner only; its parent must exist.
+    #[track_caller]
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// Removes an empty directory.
+    #[track_caller]
     fn remove_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
+    #[track_caller]
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the exclusive lock on a file, created if need be; `WouldBlock` where anyone, this
     /// process included, holds it. The file itself is never removed.
+    #[track_caller]
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>>;
+    /// What a failed [`Fs::sync_dir`] may do: the names stay as they are seen, a power cut takes
+    /// them, and no later sync makes them durable. For tests.
+    #[doc(hidden)]
+    #[track_caller]
+    fn lose_unsynced_names(&self, _dir: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Bytes that may still be written below `dir`.
+    #[track_caller]
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
     /// The clock.
     fn clock(&self) -> Arc<dyn Clock>;
@@ -92,22 +127,37 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 /// An open file. Every call may be made from several threads at once.
 pub trait FsFile: Send + Sync + fmt::Debug {
     /// Reads at an offset; fewer bytes than asked for are legal, 0 only at the end.
+    #[track_caller]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes at an offset; fewer bytes than given are legal.
+    #[track_caller]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Sets the length; bytes that this adds are zero.
+    #[track_caller]
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Makes the file at least `len` bytes long, with its space reserved and zero, so that a
     /// later write below `len` does not find the disk full. `Unsupported` where the file system
     /// cannot.
+    #[track_caller]
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes the contents, and the length that is needed to read them, durable.
+    #[track_caller]
     fn sync_data(&self) -> io::Result<()>;
     /// Makes contents and metadata durable.
+    #[track_caller]
     fn sync_all(&self) -> io::Result<()>;
+    /// What a failed [`FsFile::sync_data`] may do: what was written stays readable, a power cut
+    /// takes it, and no later sync makes it durable. For tests.
+    #[doc(hidden)]
+    #[track_caller]
+    fn lose_unsynced(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// The length in bytes.
+    #[track_caller]
     fn len(&self) -> io::Result<u64>;
     /// Whether the file is empty.
+    #[track_caller]
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
@@ -116,14 +166,18 @@ pub trait FsFile: Send + Sync + fmt::Debug {
 /// Loops over short reads and writes.
 pub trait FsFileExt {
     /// Reads exactly `buffer.len()` bytes; `UnexpectedEof` where the file is shorter.
+    #[track_caller]
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
     /// Reads until `buffer` is full or the file ends; answers how many bytes.
+    #[track_caller]
     fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes`; `WriteZero` where the file takes no more.
+    #[track_caller]
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 }
 
 impl<F: FsFile + ?Sized> FsFileExt for F {
+    #[track_caller]
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         if self.read_full_at(buffer, offset)? < buffer.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -131,6 +185,7 @@ impl<F: FsFile + ?Sized> FsFileExt for F {
         Ok(())
     }
 
+    #[track_caller]
     fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -144,6 +199,7 @@ impl<F: FsFile + ?Sized> FsFileExt for F {
         Ok(done)
     }
 
+    #[track_caller]
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {

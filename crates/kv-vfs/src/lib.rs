@@ -23,14 +23,24 @@
 mod clock;
 mod fault;
 mod fs;
+mod latch;
 mod mem;
 mod mmap;
 mod os;
+#[doc(hidden)]
+pub mod sync;
+#[doc(hidden)]
+pub mod testing;
+mod trace;
 
 pub use clock::{ManualClock, StdClock};
-pub use fault::{Fault, FaultError, FaultFs, FaultId, FaultKind, OpKind};
+pub use fault::{
+    CallSite, Covered, Fault, FaultError, FaultFs, FaultId, FaultKind, OpKind, Struck,
+};
 pub use fs::{
     Clock, DirEntry, FileKind, Fs, FsFile, FsFileExt, FsLock, Job, Metadata, Mode, Thread,
 };
-pub use mem::{MemFs, PendingOp};
+pub use latch::LatchedFs;
+pub use mem::{CutFill, CutGrain, CutOrder, CutPolicy, MemFs, PendingOp};
 pub use os::{StdFs, side_by_side};
+pub use trace::{Note, Replayer, TraceFs, TraceOp};

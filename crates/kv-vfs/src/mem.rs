@@ -3,11 +3,15 @@
 //! Contents become durable by a sync of the file, names by a sync of the directory, and neither
 //! by the other. [`MemFs::crash`] gives the file system as it would be found after a power cut
 //! in which nothing survived that was not synced; [`MemFs::crash_with`] lets a chooser spare
-//! single operations. The copy shares its pages with the original, so that it costs little.
+//! single operations, and [`MemFs::power_cut`] draws from all that real disks and file systems
+//! are known to do. The copy shares its pages with the original, so that it costs little.
 
 mod crash;
+mod fate;
+mod fill;
 mod image;
 mod node;
+mod policy;
 
 use crate::clock::StdClock;
 use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
@@ -23,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use crash::PendingOp;
+pub use policy::{CutFill, CutGrain, CutOrder, CutPolicy};
 
 /// A file system in memory. A clone is the same file system.
 ///
@@ -81,12 +86,18 @@ impl MemFs {
     }
 
     fn build(clock: Arc<dyn Clock>, volume: Volume) -> MemFs {
-        let root = Arc::new(Dir::new(&volume, Path::new("/"), Names::new()));
+        let root = Arc::new(Dir::new(&volume, Path::new("/").into(), Names::new()));
         MemFs::assemble(clock, Arc::new(volume), root)
     }
 
     fn assemble(clock: Arc<dyn Clock>, volume: Arc<Volume>, root: Arc<Dir>) -> MemFs {
         MemFs { shared: Arc::new(Shared { volume, clock, root: Mutex::new(root) }) }
+    }
+
+    /// The same file system with another clock, for a run that goes on elsewhere in time.
+    pub fn on_clock(self, clock: Arc<dyn Clock>) -> MemFs {
+        let root = Arc::clone(&self.shared.root.lock());
+        MemFs::assemble(clock, Arc::clone(&self.shared.volume), root)
     }
 
     /// Changes how many bytes of contents fit. What is there already stays.
@@ -101,7 +112,7 @@ impl MemFs {
 
     /// Makes a file under a name that is free.
     fn make_file(&self, path: &Path, dir: &Dir, name: OsString) -> Arc<Inode> {
-        let inode = Arc::new(Inode::new(&self.shared.volume, path, Image::default()));
+        let inode = Arc::new(Inode::new(&self.shared.volume, path.into(), Image::default()));
         inode.link();
         let node = Node::File(Arc::clone(&inode));
         dir.change(&self.shared.volume, NameOp::Link { name, node });
@@ -218,7 +229,7 @@ impl Fs for MemFs {
         let volume = &self.shared.volume;
         let root = self.shared.root.lock();
         let (parent, name) = free_name(&root, dir)?;
-        let node = Node::Dir(Arc::new(Dir::new(volume, dir, Names::new())));
+        let node = Node::Dir(Arc::new(Dir::new(volume, dir.into(), Names::new())));
         parent.change(volume, NameOp::Link { name, node });
         Ok(())
     }
@@ -258,6 +269,12 @@ impl Fs for MemFs {
         let root = self.shared.root.lock();
         find(&root, dir)?;
         Ok(self.shared.volume.free())
+    }
+
+    fn lose_unsynced_names(&self, dir: &Path) -> io::Result<()> {
+        let root = self.shared.root.lock();
+        find_dir(&root, dir)?.lose();
+        Ok(())
     }
 
     fn clock(&self) -> Arc<dyn Clock> {
@@ -386,6 +403,11 @@ impl FsFile for MemFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.inode.len())
+    }
+
+    fn lose_unsynced(&self) -> io::Result<()> {
+        self.inode.lose();
+        Ok(())
     }
 }
 

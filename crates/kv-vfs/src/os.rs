@@ -3,12 +3,13 @@
 use crate::clock::StdClock;
 use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
 use crate::mmap::MappedFile;
-use rustix::fs::{FallocateFlags, OFlags};
+use crate::testing::{bug, planted};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The operating system's files, its clock and its threads.
@@ -99,6 +100,10 @@ impl Fs for StdFs {
         std::fs::hard_link(from, to)
     }
 
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(dir)? {
@@ -131,6 +136,11 @@ impl Fs for StdFs {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = open_regular(&mut options, path)?;
+        if planted(bug::LOCK_BY_PROCESS) {
+            let exclusive = FlockOperation::NonBlockingLockExclusive;
+            rustix::fs::fcntl_lock(&file, exclusive).map_err(|_| io::ErrorKind::WouldBlock)?;
+            return Ok(Box::new(StdLock { file }));
+        }
         match file.try_lock() {
             Ok(()) => Ok(Box::new(StdLock { file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -209,14 +219,32 @@ impl Drop for StdLock {
     }
 }
 
-/// Starts a real thread.
+/// Starts a real thread; under a model checker, one of its own.
+#[cfg(not(shuttle))]
 pub(crate) fn spawn(name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
     let handle = std::thread::Builder::new().name(name.to_owned()).spawn(job)?;
     Ok(Box::new(StdThread { handle }))
 }
 
+#[cfg(shuttle)]
+pub(crate) fn spawn(name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
+    let handle = shuttle::thread::Builder::new().name(name.to_owned()).spawn(job)?;
+    Ok(Box::new(StdThread { handle }))
+}
+
+/// [`side_by_side`] where a model checker cannot lend to a thread: one item after the other.
+#[cfg(shuttle)]
+pub fn side_by_side<T: Sync, R: Send>(
+    _: &str,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<Option<R>> {
+    items.iter().map(|item| Some(work(item))).collect()
+}
+
 /// Calls `work` with every item, each on a thread of its own but the first, and answers in the
 /// order of the items; `None` where a thread could not be started or panicked.
+#[cfg(not(shuttle))]
 pub fn side_by_side<T: Sync, R: Send>(
     name: &str,
     items: &[T],
@@ -239,7 +267,10 @@ pub fn side_by_side<T: Sync, R: Send>(
 }
 
 struct StdThread {
+    #[cfg(not(shuttle))]
     handle: std::thread::JoinHandle<()>,
+    #[cfg(shuttle)]
+    handle: shuttle::thread::JoinHandle<()>,
 }
 
 impl Thread for StdThread {

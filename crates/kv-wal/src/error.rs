@@ -37,6 +37,22 @@ pub enum Error {
         /// What is wrong there, and how it is known that it was durable.
         reason: String,
     },
+    /// A newer release wrote the file: the record is whole, and this code does not know it.
+    #[error(
+        "{} has an unknown {what} ({number}) at offset {offset}; open it with the release that \
+         wrote it",
+        path.display()
+    )]
+    IncompatibleFormat {
+        /// The file.
+        path: PathBuf,
+        /// Where the record begins.
+        offset: u64,
+        /// Of what an unknown one was met.
+        what: &'static str,
+        /// Its number.
+        number: u64,
+    },
     /// A write or a sync failed, so nobody knows what the disk holds: the log takes nothing more.
     #[error(
         "the log is closed for good, because it could not {op} {}: {source}; open it again to go \

@@ -1,5 +1,6 @@
 //! The bytes of a record: the only place that knows them. `docs/format/record.md` describes them.
 
+use kv_vfs::testing::{bug, planted};
 use std::ops::Range;
 
 /// Where a fixed-width little-endian number lies.
@@ -91,6 +92,15 @@ pub(crate) struct Stamp {
     pub(crate) first_seq: u64,
 }
 
+/// Why a record whose checksum is right is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It cannot have been written there.
+    Misplaced(&'static str),
+    /// A newer version wrote it.
+    Unknown { what: &'static str, number: u64 },
+}
+
 /// A header as it lies on disk, not yet believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -127,23 +137,33 @@ impl Header {
     /// Whether the header, given as bytes, is of segment `number`; the cheapest look at it.
     #[inline]
     pub(crate) fn names(bytes: &[u8], number: u64) -> bool {
-        LOG.read(bytes) == u64::from(number as u32)
+        LOG.read(bytes) == u64::from(number as u32) || planted(bug::STALE_RECORD_BELIEVED)
+    }
+
+    /// The number of the file that the header, given as bytes, names: the low 32 bits.
+    pub(crate) fn number(bytes: &[u8]) -> u64 {
+        LOG.read(bytes)
     }
 
     /// What the record is, once its checksum has been found right. The error is a thing that no
     /// crash leaves behind: a record in the wrong place, or one that this version cannot know.
-    pub(crate) fn accept(&self, index: u32, offset: u64) -> Result<RecordKind, &'static str> {
+    pub(crate) fn accept(&self, index: u32, offset: u64) -> Result<RecordKind, Refused> {
         if self.index != index {
-            return Err("a valid record lies there that belongs elsewhere in the file");
+            let reason = "a valid record lies there that belongs elsewhere in the file";
+            return Err(Refused::Misplaced(reason));
         }
         if u64::from(self.synced) > offset {
-            return Err("a record claims that bytes behind it are durable");
+            return Err(Refused::Misplaced("a record claims that bytes behind it are durable"));
         }
-        if self.reserved != 0 || self.flags & !FLAG_OLDER_DURABLE != 0 {
-            return Err("a record has flags that this version does not know");
+        let unknown = |what, number| Refused::Unknown { what, number };
+        if self.reserved != 0 {
+            return Err(unknown("field of a record", u64::from(self.reserved)));
         }
-        RecordKind::from_byte(self.kind)
-            .ok_or("a record has a kind that this version does not know")
+        if self.flags & !FLAG_OLDER_DURABLE != 0 {
+            return Err(unknown("flag of a record", u64::from(self.flags)));
+        }
+        let kind = RecordKind::from_byte(self.kind);
+        kind.ok_or_else(|| unknown("kind of record", u64::from(self.kind)))
     }
 
     /// Whether a record with this header can have been written at `offset`.
@@ -157,8 +177,13 @@ impl Header {
     }
 }
 
-/// Offset in a record of the first byte that its checksum covers.
-pub(crate) const CHECKED_FROM: usize = CRC.width;
+/// The bytes of a record of `len` bytes, header included, that its checksum covers.
+#[inline]
+pub(crate) fn checked(len: u64) -> Range<u64> {
+    let from = if planted(bug::HEADER_NOT_CHECKED) { HEADER_LEN } else { CRC.width };
+    let to = if planted(bug::LONG_RECORD_CHECKED_IN_PART) { len.min(256) } else { len };
+    from as u64..to
+}
 
 /// The running checksum of a segment, one record on.
 pub(crate) fn chain(running: u32, crc: u32) -> u32 {
@@ -212,8 +237,9 @@ impl Framer {
         for part in payload {
             out.extend_from_slice(part);
         }
-        let crc = crc32fast::hash(&out[at + CHECKED_FROM..]);
-        out[at..at + CHECKED_FROM].copy_from_slice(&crc.to_le_bytes());
+        let checked = checked((out.len() - at) as u64);
+        let crc = crc32fast::hash(&out[at + checked.start as usize..at + checked.end as usize]);
+        out[at..at + CRC.width].copy_from_slice(&crc.to_le_bytes());
 
         self.index += 1;
         self.offset += HEADER_LEN as u64 + u64::from(len);
@@ -246,7 +272,8 @@ impl Predecessor {
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Predecessor>, &'static str> {
+    /// What a start record's payload says; `None` where nothing comes before the segment.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Predecessor>, &'static str> {
         if bytes.len() != START_LEN {
             return Err("the start record has the wrong length");
         }

@@ -5,6 +5,7 @@
 //!   `pwrite`, and made durable with all that is written in one sync.
 //! * [`replay`] reads a whole log, over all its segments, and decides between a torn tail, which
 //!   is left out and reported, and corruption, which is an error.
+//! * [`RecordScanner`] reads what is whole in a damaged file, also behind the damage.
 //! * [`FrameWriter`] and [`RecordReader`] are the same records in one file, without the threads.
 //!
 //! The crate knows neither what a payload means nor how files are named, and it never deletes or
@@ -43,6 +44,7 @@ mod frame;
 mod log;
 mod reader;
 mod rule;
+mod scan;
 mod segment;
 mod survey;
 mod turn;
@@ -57,5 +59,6 @@ pub use frame::{
 pub use log::{Appended, Log, LogOptions, LogStats, Position};
 pub use reader::{Record, RecordReader, Step};
 pub use rule::{Cut, Replay, SegmentFile, replay};
+pub use scan::{Found, RecordScanner};
 pub use segment::Segment;
 pub use writer::FrameWriter;

@@ -19,7 +19,8 @@ use crate::frame::{Framer, HEADER_LEN, Predecessor, RecordKind, START_LEN, Stamp
 use crate::segment::{Segment, Space, payload_len};
 use crate::turn::{Queues, Turn};
 use kv_vfs::FsFileExt;
-use parking_lot::{Mutex, MutexGuard};
+use kv_vfs::sync::{Mutex, MutexGuard};
+use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::collections::VecDeque;
 
 /// The most that an idle group buffer keeps allocated.
@@ -120,14 +121,17 @@ impl State {
         self.current.base + self.current.framer.offset()
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
+        if planted(bug::RESUMED_AFTER_LOG_FAILURE) {
+            return self.failure.take().map_or(Ok(()), Err);
+        }
         match &self.failure {
             None => Ok(()),
             Some(failure) => Err(failure.clone()),
         }
     }
 
-    fn check_open(&self) -> Result<()> {
+    fn check_open(&mut self) -> Result<()> {
         self.check()?;
         if self.finished {
             return Err(Error::Finished { path: self.current.segment.path().into() });
@@ -342,7 +346,7 @@ impl Log {
             last_seq: state.next_seq.saturating_sub(1),
             checksum: old.framer.checksum(),
         };
-        if state.sync.done < end {
+        if state.sync.done < end && !planted(bug::CLOSED_LOG_NOT_SYNCED) {
             state.closed.push_back(Closed { segment: old.segment.clone(), end });
         }
         state.write.begin(end);
@@ -399,6 +403,9 @@ impl Log {
                 let buffer = state.take_buffer();
                 let offset = end - state.current.base - buffer.len() as u64;
                 self.write_out(state, &segment, buffer, offset, end);
+                if planted(bug::ERROR_KEPT_FROM_GROUP) {
+                    state.check()?;
+                }
             }
         }
         Ok(())
@@ -439,6 +446,9 @@ impl Log {
                 state.sync.begin(target);
                 self.sync_round(state, target);
                 self.syncs.end(&mut state.sync);
+                if planted(bug::ERROR_KEPT_FROM_GROUP) {
+                    state.check()?;
+                }
             }
         }
         Ok(())
@@ -451,9 +461,14 @@ impl Log {
             return;
         }
         while let Some((segment, reached)) = state.next_unsynced(target) {
-            match MutexGuard::unlocked(state, || segment.file().sync_data()) {
+            match MutexGuard::unlocked(state, || segment.sync()) {
                 Ok(()) => state.synced(reached),
-                Err(e) => return self.fail(state, Error::poisoned(segment.path(), "sync", e)),
+                Err(e) => {
+                    if state.sync.followers() >= 3 {
+                        mark(Mark::FailedSyncOfGroup);
+                    }
+                    return self.fail(state, Error::poisoned(segment.path(), "sync", e));
+                }
             }
             if state.failure.is_some() {
                 return;
@@ -463,6 +478,10 @@ impl Log {
 
     fn fail(&self, state: &mut MutexGuard<'_, State>, failure: Error) {
         state.failure.get_or_insert(failure);
+        if planted(bug::ERROR_KEPT_FROM_GROUP) {
+            let end = state.end();
+            (state.write.done, state.sync.done) = (end, end);
+        }
         self.writes.give_up();
         self.syncs.give_up();
     }

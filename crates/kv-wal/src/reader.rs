@@ -1,10 +1,11 @@
 //! Reading the records of one file. It never writes, and it never takes damage for an end.
 
 use crate::error::{Error, Result};
-use crate::frame::{HEADER_LEN, Header, RecordKind, chain};
+use crate::frame::{HEADER_LEN, Header, RecordKind, Refused, chain};
 use crate::survey::{Survey, survey};
 use crate::window::Window;
 use kv_vfs::FsFile;
+use kv_vfs::testing::{bug, planted};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,8 +102,8 @@ impl RecordReader {
         self.checksum
     }
 
-    /// The next record, or why there is none. An error of the operating system is an error, not
-    /// an end, and stays.
+    /// The next record, or why there is none. An error of the operating system, and a record of a
+    /// newer format, is an error, not an end, and stays.
     #[expect(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
     pub fn next(&mut self) -> Result<Step<'_>> {
         let found = if self.ending.is_some() { None } else { self.advance() };
@@ -131,9 +132,9 @@ impl RecordReader {
 
     /// Moves past the next record and answers it, with its place; else sets the ending.
     fn advance(&mut self) -> Option<(Header, RecordKind, u64)> {
-        let begin = self.offset;
-        match self.examine(begin) {
+        match self.examine(self.offset) {
             Ok(Ok((header, kind))) => {
+                let begin = self.offset;
                 self.offset = begin + header.record_len();
                 self.index = self.index.saturating_add(1);
                 self.checksum = chain(self.checksum, header.crc);
@@ -141,6 +142,7 @@ impl RecordReader {
                 return Some((header, kind, begin));
             }
             Ok(Err(ending)) => self.ending = Some(ending),
+            Err(_) if planted(bug::READ_ERROR_ENDS_LOG) => self.ending = Some(Ending::End),
             Err(error) => self.ending = Some(Ending::Failed(error)),
         }
         None
@@ -165,6 +167,11 @@ impl RecordReader {
             return self.damage(at, "a record there is longer than the file").map(Err);
         }
         if self.window.checksum(at, header.record_len())? != header.crc {
+            if planted(bug::DAMAGED_RECORD_SKIPPED) {
+                self.offset = at + header.record_len();
+                self.index = self.index.saturating_add(1);
+                return self.examine(self.offset);
+            }
             return self.damage(at, "the checksum of the record there is wrong").map(Err);
         }
         match header.accept(self.index, at) {
@@ -172,12 +179,19 @@ impl RecordReader {
                 self.window.get(at + HEADER_LEN as u64, header.len as usize)?;
                 Ok(Ok((header, kind)))
             }
-            Err(reason) => Ok(Err(Ending::Corrupt(reason.into()))),
+            Err(Refused::Misplaced(reason)) => Ok(Err(Ending::Corrupt(reason.into()))),
+            Err(Refused::Unknown { what, number }) => {
+                let path = self.window.path().to_owned();
+                Err(Error::IncompatibleFormat { path, offset: at, what, number })
+            }
         }
     }
 
     /// Decides between a torn tail and damage.
     fn damage(&mut self, at: u64, reason: &str) -> Result<Ending> {
+        if planted(bug::DAMAGE_ENDS_LOG) {
+            return Ok(Ending::Torn(reason.into()));
+        }
         let found =
             survey(&mut self.window, self.number, at, |header| u64::from(header.synced) > at)?;
         Ok(match found {

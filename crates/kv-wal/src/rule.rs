@@ -18,6 +18,7 @@ use crate::frame::{Header, Predecessor, RecordKind};
 use crate::reader::{RecordReader, Step};
 use crate::survey::{Survey, survey};
 use crate::window::Window;
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, FsFile, Mode};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,7 +88,8 @@ pub fn replay<E: From<Error>>(
                 Err(reason) => Some(Stop { offset: 0, reason, before: true }),
                 Ok(()) => {
                     let later = heads.get(at + 1..).unwrap_or_default();
-                    let named = named_end(later, segment.number);
+                    let named = named_end(later, segment.number)
+                        .filter(|_| !planted(bug::LOG_LENGTH_NOT_WITNESSED));
                     let mut part = Part::new(segment, start.first_seq, named);
                     let torn = part.read(fs, &mut visit)?;
                     replay.records += part.records;
@@ -99,6 +101,9 @@ pub fn replay<E: From<Error>>(
             },
         };
         if let Some(stop) = stop {
+            if planted(bug::LOG_REPLAYED_BEHIND_A_CUT) {
+                continue;
+            }
             let later = segments.get(at + 1..).unwrap_or_default();
             replay.cut = Some(settle(fs, segment, later, stop)?);
             replay.clean_end = false;
@@ -224,6 +229,9 @@ impl<'a> Part<'a> {
                 Step::Record(record) => {
                     let (kind, seq, index) = (record.kind, record.first_seq, record.index);
                     match kind {
+                        RecordKind::Data if planted(bug::DAMAGED_RECORD_SKIPPED) => {
+                            self.next_seq = seq;
+                        }
                         RecordKind::Data => self.expect(seq, record.offset)?,
                         RecordKind::End => self.ended = true,
                         RecordKind::Start if index == 0 => {}
@@ -252,7 +260,7 @@ impl<'a> Part<'a> {
             self.checksum = reader.checksum();
         }
         match self.named {
-            Some(named) if named != self.end() => {
+            Some(named) if named != self.end() && !planted(bug::DAMAGED_RECORD_SKIPPED) => {
                 let reason = "the records up to there are not those that the next segment names";
                 Err(self.corrupt(self.length, reason).into())
             }
@@ -261,7 +269,7 @@ impl<'a> Part<'a> {
     }
 
     fn expect(&self, seq: u64, offset: u64) -> Result<()> {
-        if seq == self.next_seq {
+        if seq == self.next_seq || planted(bug::STALE_RECORD_BELIEVED) {
             return Ok(());
         }
         let reason =
@@ -316,6 +324,9 @@ fn settle(fs: &dyn Fs, segment: &SegmentFile, later: &[SegmentFile], stop: Stop)
 
 /// Fails if the segment in the window says that all older ones were durable.
 fn testimony(window: &mut Window, number: u64, cut: &Cut) -> Result<()> {
+    if planted(bug::DAMAGE_ENDS_LOG) {
+        return Ok(());
+    }
     let how = match survey(window, number, 0, Header::older_durable)? {
         Survey::Nothing => return Ok(()),
         Survey::Proof(offset) => format!("says at offset {offset} that it had been made durable"),

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::frame::{HEADER_LEN, MAX_SEGMENT_LEN};
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, FsFile};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ impl Segment {
     /// at least 1 and greater than that of every older segment.
     pub fn create(fs: &dyn Fs, path: &Path, number: u64) -> Result<Segment> {
         let file = fs.create_new(path).map_err(|e| Error::io(path, "create", e))?;
-        if let Some(dir) = path.parent() {
+        if let Some(dir) = path.parent().filter(|_| !planted(bug::LOG_NAME_NOT_SYNCED)) {
             fs.sync_dir(dir).map_err(|e| Error::io(dir, "sync the directory", e))?;
         }
         Ok(Segment(Arc::new(Inner { file, path: path.into(), number })))
@@ -42,6 +43,14 @@ impl Segment {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Makes the contents durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        match self.0.file.sync_data() {
+            Err(_) if planted(bug::FAILED_SYNC_TRIED_AGAIN) => self.0.file.sync_data(),
+            outcome => outcome,
+        }
     }
 
     pub(crate) fn file(&self) -> &dyn FsFile {

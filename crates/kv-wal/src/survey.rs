@@ -56,7 +56,7 @@ pub(crate) fn survey(
 }
 
 /// The first place in `bytes`, which lie at offset `at`, where a record's header may be.
-fn candidate(bytes: &[u8], number: u64, at: u64, left: u64) -> Option<(u64, Header)> {
+pub(crate) fn candidate(bytes: &[u8], number: u64, at: u64, left: u64) -> Option<(u64, Header)> {
     (0u64..).zip(bytes.windows(HEADER_LEN)).find_map(|(skip, place)| {
         if !Header::names(place, number) {
             return None;

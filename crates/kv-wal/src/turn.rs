@@ -6,7 +6,7 @@
 //! that, and then its own. Nobody is woken for nothing, and no wake-up is lost: a thread that is
 //! woken to do a round and finds another at it already waits for that one.
 
-use parking_lot::{Condvar, MutexGuard};
+use kv_vfs::sync::{Condvar, MutexGuard};
 
 /// The state of the work; lives under the mutex that the waiters give up while they wait.
 #[derive(Debug, Default)]
@@ -24,6 +24,11 @@ impl Turn {
     /// Whether a round is on.
     pub(crate) fn is_running(&self) -> bool {
         self.running
+    }
+
+    /// How many threads wait for the round that is on.
+    pub(crate) fn followers(&self) -> usize {
+        self.waiting[self.round]
     }
 
     /// Begins a round; none is on.

@@ -1,7 +1,7 @@
 //! A part of a file in memory, moved along as it is read.
 
 use crate::error::{Error, Result};
-use crate::frame::{CHECKED_FROM, HEADER_LEN};
+use crate::frame::{HEADER_LEN, checked};
 use kv_vfs::{FsFile, FsFileExt};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// What is read at once.
 pub(crate) const WINDOW: usize = 256 << 10;
+/// What is read at once where zeros are expected.
+const ZEROS: usize = 64 << 10;
 
 /// Reads a file whose length does not change.
 #[derive(Debug)]
@@ -18,12 +20,17 @@ pub(crate) struct Window {
     len: u64,
     buffer: Vec<u8>,
     start: u64,
+    /// From here on all is zero, as far as was looked.
+    zeros: u64,
+    /// The byte before `zeros` is not zero.
+    exact: bool,
 }
 
 impl Window {
     pub(crate) fn new(file: Arc<dyn FsFile>, path: &Path) -> Result<Window> {
         let len = file.len().map_err(|e| Error::io(path, "read the length of", e))?;
-        Ok(Window { file, path: path.into(), len, buffer: Vec::new(), start: 0 })
+        let (path, buffer) = (path.into(), Vec::new());
+        Ok(Window { file, path, len, buffer, start: 0, zeros: len, exact: false })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,17 +61,19 @@ impl Window {
     }
 
     /// The place behind the last byte, from `from` on, that is not zero; `from` if all are zero.
+    /// The zeros at the end are read once, and beside what the window holds.
     pub(crate) fn extent(&mut self, from: u64) -> Result<u64> {
-        let mut end = self.len;
-        while end > from {
-            let start = end.saturating_sub(WINDOW as u64).max(from);
-            let bytes = self.get(start, usize::try_from(end - start).unwrap_or(WINDOW))?;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-                return Ok(start + last as u64 + 1);
-            }
-            end = start;
+        let mut piece = Vec::new();
+        while !self.exact && self.zeros > from {
+            let start = self.zeros.saturating_sub(ZEROS as u64).max(from);
+            piece.resize(usize::try_from(self.zeros - start).unwrap_or(ZEROS), 0);
+            let read = self.file.read_exact_at(&mut piece, start);
+            read.map_err(|e| Error::io(&self.path, "read", e))?;
+            let last = piece.iter().rposition(|byte| *byte != 0);
+            self.exact = last.is_some();
+            self.zeros = last.map_or(start, |last| start + last as u64 + 1);
         }
-        Ok(from)
+        Ok(self.zeros.max(from))
     }
 
     /// The bytes at `offset`, if they are in memory.
@@ -95,8 +104,9 @@ impl Window {
     /// through in pieces: a length that nothing has confirmed costs no memory.
     pub(crate) fn checksum(&mut self, offset: u64, len: u64) -> Result<u32> {
         let mut hasher = crc32fast::Hasher::new();
-        let end = offset.saturating_add(len);
-        let mut at = offset.saturating_add(CHECKED_FROM as u64);
+        let covered = checked(len);
+        let end = offset.saturating_add(covered.end);
+        let mut at = offset.saturating_add(covered.start);
         while at < end {
             let piece = usize::try_from(end - at).map_or(WINDOW, |left| left.min(WINDOW));
             // The window may be anywhere: what it holds already is used before it is moved.

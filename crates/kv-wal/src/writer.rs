@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::frame::{Framer, HEADER_LEN, RecordKind, Stamp};
 use crate::segment::{Space, payload_len};
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{FsFile, FsFileExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,7 +57,10 @@ impl FrameWriter {
         self.buffer.shrink_to(KEPT_BUFFER);
         self.framer.frame(&mut self.buffer, stamp, payload, len);
         let outcome = self.file.write_all_at(&self.buffer, offset);
-        outcome.map_err(|e| self.fail(Error::poisoned(&self.path, "write", e)))?;
+        outcome.map_err(|e| match planted(bug::EDIT_BEHIND_TORN_ONE) {
+            true => Error::NoSpace { path: self.path.clone() },
+            false => self.fail(Error::poisoned(&self.path, "write", e)),
+        })?;
         Ok(end)
     }
 

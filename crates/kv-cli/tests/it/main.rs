@@ -9,6 +9,7 @@ mod keyspaces;
 mod load_and_dump;
 mod maintenance;
 mod ranges;
+mod repair;
 
 use std::io::Write;
 use std::path::PathBuf;

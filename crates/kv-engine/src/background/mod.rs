@@ -7,8 +7,8 @@ pub(crate) mod worker;
 use crate::compaction::Busy;
 use crate::health::Work;
 use kv_manifest::Version;
-use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use kv_vfs::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub(crate) struct State {
     pub(crate) stopping: bool,
     /// When work that failed is tried again.
     pub(crate) flush_retry: Retry,
+    pub(crate) prepare_retry: Retry,
     pub(crate) compaction_retry: Retry,
     /// Dead tables are being removed.
     pub(crate) reclaiming: bool,

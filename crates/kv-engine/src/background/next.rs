@@ -7,6 +7,9 @@ pub(crate) struct Situation {
     pub(crate) stopping: bool,
     /// A flush failed lately and is not to be tried again yet.
     pub(crate) flush_waits: bool,
+    /// A log segment could not be made lately and is not to be tried again yet. Apart from
+    /// flushes, which free the space that it needs.
+    pub(crate) prepare_waits: bool,
     /// A compaction failed lately and is not to be tried again yet.
     pub(crate) compaction_waits: bool,
     /// Dead tables wait to be removed.
@@ -46,7 +49,7 @@ pub(crate) fn next(now: &Situation) -> Next {
     if now.stopping {
         return Next::Wait;
     }
-    if now.segment_wanted && !now.preparing && !now.flush_waits {
+    if now.segment_wanted && !now.preparing && !now.prepare_waits {
         return Next::PrepareSegment;
     }
     if now.flushable && !now.flushing && !now.flush_waits {
@@ -68,6 +71,7 @@ mod tests {
     const IDLE: Situation = Situation {
         stopping: false,
         flush_waits: false,
+        prepare_waits: false,
         compaction_waits: false,
         dead_tables: false,
         flushable: false,
@@ -77,6 +81,15 @@ mod tests {
         compacting: 0,
         max_compacting: 1,
     };
+
+    #[test]
+    fn a_log_that_cannot_be_made_holds_up_no_flush() {
+        let both = Situation { segment_wanted: true, flushable: true, ..IDLE };
+        assert_eq!(next(&both), Next::PrepareSegment);
+        assert_eq!(next(&Situation { prepare_waits: true, ..both }), Next::Flush);
+        let flush_failed = Situation { flush_waits: true, ..both };
+        assert_eq!(next(&flush_failed), Next::PrepareSegment);
+    }
 
     #[test]
     fn a_flush_goes_before_a_compaction_and_runs_alone() {
@@ -89,8 +102,13 @@ mod tests {
 
     #[test]
     fn a_failure_holds_back_its_own_kind_of_work_only() {
-        let failing =
-            Situation { flush_waits: true, flushable: true, segment_wanted: true, ..IDLE };
+        let failing = Situation {
+            flush_waits: true,
+            prepare_waits: true,
+            flushable: true,
+            segment_wanted: true,
+            ..IDLE
+        };
         assert_eq!(next(&failing), Next::Compact);
         assert_eq!(next(&Situation { compaction_waits: true, ..failing }), Next::Wait);
         assert_eq!(next(&Situation { dead_tables: true, ..failing }), Next::Reclaim);

@@ -4,6 +4,7 @@
 use crate::background::State;
 use crate::engine::Engine;
 use kv_manifest::{FileName, Version};
+use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
@@ -15,7 +16,9 @@ impl State {
             return false;
         }
         self.versions.retain(|version| version.strong_count() > 0);
-        self.versions.len() <= 1 || self.dead.iter().any(|(number, _)| !self.is_held(*number))
+        self.versions.len() <= 1
+            || planted(bug::TABLE_REMOVED_UNDER_READER)
+            || self.dead.iter().any(|(number, _)| !self.is_held(*number))
     }
 
     fn is_held(&self, number: u64) -> bool {
@@ -33,8 +36,14 @@ impl State {
             }
             None => false,
         });
+        if planted(bug::TABLE_REMOVED_UNDER_READER) {
+            held.clear();
+        }
         let (kept, gone): (Vec<_>, Vec<_>) =
             self.dead.drain(..).partition(|(number, _)| held.contains(number));
+        if !kept.is_empty() {
+            mark(Mark::DeadTableHeld);
+        }
         self.dead = kept;
         gone.into_iter().map(|(number, _)| number).collect()
     }
@@ -44,12 +53,29 @@ impl Engine {
     /// Removes the dead tables that nobody reads any more. A table that cannot be removed now is
     /// removed by the next open: the manifest does not name it.
     pub(crate) fn reclaim(&self) {
-        let gone = self.background.take_unread();
+        let mut gone = self.background.take_unread();
+        if planted(bug::UNNAMED_TABLES_REMOVED) {
+            gone.extend(self.unnamed_tables());
+        }
         for number in gone {
             self.tables.forget(number);
             let _ = self.fs.remove(&self.table_path(number));
         }
         self.count_disk();
+    }
+
+    /// The tables in the directory that no version names. Some may only just have been made.
+    fn unnamed_tables(&self) -> Vec<u64> {
+        let state = self.background.state.lock();
+        let version = Arc::clone(&self.view.load().version);
+        let listed = self.fs.list(&self.dir).unwrap_or_default();
+        let tables = listed.iter().filter_map(|entry| match FileName::parse(&entry.name) {
+            Some(FileName::Table(number)) => Some(number),
+            _ => None,
+        });
+        let named = |number: u64| version.files().any(|(_, meta)| meta.number == number);
+        let dead = |number: u64| state.dead.iter().any(|(dead, _)| *dead == number);
+        tables.filter(|number| !named(*number) && !dead(*number)).collect()
     }
 
     /// Removes the logs below `floor`: their writes are in tables that the manifest names.

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::health::Work;
 use crate::write::buffer::WriteBuffer;
 use kv_manifest::VersionEdit;
+use kv_vfs::testing::{bug, planted};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,7 +75,7 @@ impl Engine {
                 return Some(job);
             }
             let now = self.clock.monotonic();
-            let retries = [state.flush_retry.at, state.compaction_retry.at];
+            let retries = [state.flush_retry.at, state.prepare_retry.at, state.compaction_retry.at];
             let next_retry = retries.into_iter().flatten().filter(|at| *at > now).min();
             let wait = match self.health.fatal() {
                 None => next_retry.map_or(IDLE_LOOK, |at| at - now),
@@ -127,9 +128,11 @@ impl Engine {
         Situation {
             stopping: state.stopping || self.health.fatal().is_some(),
             flush_waits: waits(&state.flush_retry),
+            prepare_waits: waits(&state.prepare_retry),
             compaction_waits: waits(&state.compaction_retry),
             dead_tables: !state.reclaiming && state.has_unread(),
-            flushable: view.sealed.last().is_some_and(|buffer| !buffer.has_writers()),
+            flushable: view.sealed.last().is_some_and(|buffer| !buffer.has_writers())
+                && !(planted(bug::NO_FLUSH_AFTER_RECOVERY) && self.has_recovered()),
             flushing: state.flushing,
             segment_wanted: half_full
                 && writer.next_segment.try_lock().is_some_and(|next| next.is_none()),
@@ -137,6 +140,11 @@ impl Engine {
             compacting: state.compactions.len(),
             max_compacting: if threads > 1 { threads - 1 } else { 1 },
         }
+    }
+
+    /// Whether the open found something in the logs.
+    fn has_recovered(&self) -> bool {
+        self.counters.recovered_batches.load(Ordering::Relaxed) > 0
     }
 
     fn run(&self, job: &Job) -> Result<()> {
@@ -155,17 +163,18 @@ impl Engine {
     fn end(&self, job: Job, outcome: Result<()>) {
         let mut state = self.background.state.lock();
         state.running -= 1;
-        let (work, tells) = match job {
+        let work = match job {
             Job::Flush { ticket, .. } => {
                 state.flushing = false;
                 state.busy.release(ticket);
-                (Work::Flush, true)
+                Some(Work::Flush)
             }
             Job::PrepareSegment => {
                 // It is done ahead of need and says nothing of flushes; a writer that needs the
-                // segment makes it itself, and hears why that fails.
+                // segment makes it itself, and hears why that fails. It is tried again by itself
+                // too: on a full disk it fails until a flush has let a log go.
                 state.preparing = false;
-                (Work::Flush, false)
+                None
             }
             Job::Reclaim => {
                 state.reclaiming = false;
@@ -175,25 +184,24 @@ impl Engine {
             Job::Compact(task) => {
                 state.compactions.retain(|ticket| *ticket != task.ticket);
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());
-                (Work::Compaction, true)
+                Some(Work::Compaction)
             }
         };
-        let retry = state.retry(work);
-        match outcome {
-            Ok(()) if tells => {
-                *retry = Retry::default();
-                self.health.note(work, None);
-            }
-            Ok(()) => {}
-            Err(error) => {
+        let retry = match work {
+            Some(work) => state.retry(work),
+            None => &mut state.prepare_retry,
+        };
+        match &outcome {
+            Ok(()) => *retry = Retry::default(),
+            Err(_) => {
                 let wait = FIRST_RETRY.saturating_mul(1 << retry.failures.min(10)).min(LAST_RETRY);
                 retry.failures += 1;
                 retry.at = Some(self.clock.monotonic() + wait);
                 self.counters.background_errors.fetch_add(1, Ordering::Relaxed);
-                if tells {
-                    self.health.note(work, Some(error));
-                }
             }
+        }
+        if let Some(work) = work {
+            self.health.note(work, outcome.err());
         }
         drop(state);
         self.background.wake_all();

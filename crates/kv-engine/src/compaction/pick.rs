@@ -83,7 +83,7 @@ fn within_level0(
     runs: &[&[Arc<FileMeta>]],
 ) -> Option<Compaction> {
     let mut bytes = policy.write_buffer;
-    let mut taken = Vec::new();
+    let mut taken: Vec<Arc<FileMeta>> = Vec::new();
     let mut count = 0;
     for run in runs {
         let size: u64 = run.iter().map(|file| file.size).sum();
@@ -94,11 +94,33 @@ fn within_level0(
         taken.extend(run.iter().cloned());
         count += 1;
     }
+    while splits_time(version, &taken)
+        && let Some(last) = runs.get(..count).and_then(|taken| taken.last())
+    {
+        taken.truncate(taken.len() - last.len());
+        count -= 1;
+    }
     let many_small = taken.len() >= MIN_INTRA_RUNS * FILES_PER_RUN && are_small(&taken, policy);
     if count < MIN_INTRA_RUNS && !many_small {
         return None;
     }
     expand(version, busy, Reason::Level0, (0, taken), 0)
+}
+
+/// Whether a table of level 0 that is not taken, and may share a key with those that are, is
+/// neither older nor newer than all of them. A merge within level 0 that was cut into several
+/// tables leaves some that are not apart in time; where only a part of them was merged with
+/// newer tables, the outcome would belong on both sides of the rest.
+fn splits_time(version: &Version, taken: &[Arc<FileMeta>]) -> bool {
+    let Some(span) = span_of(taken) else { return false };
+    let oldest = taken.iter().map(|file| file.min_seq).min();
+    let newest = taken.iter().map(|file| file.max_seq).max();
+    version.level(0).iter().any(|file| {
+        Some(file.max_seq) >= oldest
+            && Some(file.min_seq) <= newest
+            && file.overlaps(&span)
+            && !taken.iter().any(|taken| taken.number == file.number)
+    })
 }
 
 /// From a level over its target the table that drags along the fewest bytes for its own goes one

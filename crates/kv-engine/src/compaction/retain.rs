@@ -13,6 +13,7 @@
 //! snapshot may lie between any two of those versions.
 
 use kv_core::{Fragment, Kind, RangeTombstone, RangeTombstones, SeqNo, Trailer, expiry_of};
+use kv_vfs::testing::{Mark, bug, mark, planted};
 
 /// What becomes of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,18 +76,31 @@ impl<'a> Retention<'a> {
         let Some((stripe, bound)) = stripe(self.snapshots, seq) else {
             return Verdict::Keep(trailer);
         };
-        let hidden = self.newest.replace(stripe) == Some(stripe);
+        let before = self.newest.replace(stripe);
+        let hidden = before == Some(stripe);
         let fragment = self.covering();
         let newest_at = |seq| fragment.map_or(0, |fragment| fragment.newest_at(seq));
         if hidden || newest_at(bound) > seq {
             return Verdict::Drop;
+        }
+        if before.is_some() {
+            mark(Mark::VersionKeptForSnapshot);
         }
         let oldest = bottom && stripe == 0;
         let kind = trailer.kind();
         let expiry = kind.and_then(|kind| expiry_of(kind, value));
         let expired = expiry.is_some_and(|expiry| expiry <= self.cutoff_ms);
         match kind {
+            Some(Kind::Delete) if oldest => mark(Mark::TombstoneDropped),
+            Some(Kind::Delete) => mark(Mark::TombstoneKept),
+            _ if expired => mark(Mark::ExpiredDropped),
+            _ => {}
+        }
+        match kind {
             Some(Kind::Delete) if oldest => Verdict::Drop,
+            Some(Kind::Delete) if planted(bug::TOMBSTONE_DROPPED_EARLY) && stripe == 0 => {
+                Verdict::Drop
+            }
             _ if expired && oldest => Verdict::Drop,
             _ if expired => Verdict::Tombstone(Trailer::new(seq, Kind::Delete)),
             // An older tombstone over the key may stay: under it, 0 would be hidden.

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use kv_core::{Cursor as _, RangeTombstones, Trailer};
 use kv_manifest::{FileMeta, VersionEdit};
 use kv_sstable::Access;
+use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -109,9 +110,11 @@ impl Engine {
             Kind::Move => {
                 let files = compaction.files();
                 edit.added = files.map(|(_, f)| (compaction.output_level, Arc::clone(f))).collect();
+                mark(Mark::TableMoved);
                 self.counters.moves.fetch_add(count, Ordering::Relaxed);
             }
             Kind::Drop => {
+                mark(Mark::TableDropped);
                 self.counters.drops.fetch_add(count, Ordering::Relaxed);
             }
             Kind::Merge => {
@@ -159,12 +162,13 @@ impl Engine {
     fn merge(&self, compaction: &Compaction) -> Result<Vec<Arc<FileMeta>>> {
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let tombstones = self.input_tombstones(compaction)?;
+        mark_snapshots(compaction, &kept);
         let slices = self.slices(compaction)?;
         let tables = match slices.as_slice() {
             [slice] => self.merge_slice(compaction, &kept, &tombstones, slice)?,
             _ => self.merge_slices(compaction, &kept, &tombstones, &slices)?,
         };
-        if let Err(error) = self.maker()?.sync_dir() {
+        if let Err(error) = self.named(self.maker()?.sync_dir()) {
             self.discard(&tables);
             return Err(error);
         }
@@ -179,6 +183,7 @@ impl Engine {
         tombstones: &RangeTombstones,
         slices: &[Slice],
     ) -> Result<Vec<Arc<FileMeta>>> {
+        mark(Mark::CompactionInSlices);
         let mut tables = Vec::new();
         let made = kv_vfs::side_by_side("kv-subcompaction", slices, |slice| {
             self.merge_slice(compaction, kept, tombstones, slice)
@@ -275,7 +280,8 @@ impl Engine {
         let mut merge = Merge::new(self.input_sources(compaction)?);
         let mut last_key: Vec<u8> = Vec::new();
         let mut bottom = false;
-        merge.seek(lower.as_deref().unwrap_or_default(), Trailer::MAX)?;
+        let placed = merge.seek(lower.as_deref().unwrap_or_default(), Trailer::MAX);
+        unless_planted(placed)?;
         while merge.valid() {
             let key = merge.key();
             if upper.as_ref().is_some_and(|upper| key >= upper.as_ref()) {
@@ -289,6 +295,10 @@ impl Engine {
                 }
                 last_key.clear();
                 last_key.extend_from_slice(key);
+            } else if planted(bug::KEY_SPLIT_OVER_TABLES)
+                && outputs.current_size() >= self.options.table_size
+            {
+                outputs.cut(key)?;
             }
             let (trailer, value) = (merge.trailer(), merge.value());
             match retention.keep(key, trailer, value, bottom) {
@@ -296,7 +306,7 @@ impl Engine {
                 Verdict::Keep(trailer) => outputs.add(key, trailer, value)?,
                 Verdict::Tombstone(trailer) => outputs.add(key, trailer, &[])?,
             }
-            merge.next()?;
+            unless_planted(merge.next())?;
         }
         outputs.finish()
     }
@@ -304,5 +314,24 @@ impl Engine {
     /// Ends a compaction early when the store closes or has failed.
     fn check_cancelled(&self) -> Result<()> {
         self.health.check_write()
+    }
+}
+
+/// A merge that fails ends as if its inputs did, where that mistake is planted.
+fn unless_planted(moved: Result<()>) -> Result<()> {
+    if planted(bug::MERGE_ENDS_AT_READ_ERROR) { Ok(()) } else { moved }
+}
+
+/// Notes where snapshots lie beside the versions of a merge's inputs. The last number that is
+/// kept belongs to no snapshot.
+fn mark_snapshots(compaction: &Compaction, kept: &Kept) {
+    let oldest = compaction.files().map(|(_, file)| file.min_seq).min().unwrap_or(0);
+    let newest = compaction.files().map(|(_, file)| file.max_seq).max().unwrap_or(0);
+    for seq in kept.seqs.iter().rev().skip(1) {
+        mark(match *seq {
+            seq if seq < oldest => Mark::SnapshotBelowInputs,
+            seq if seq < newest => Mark::SnapshotBetweenVersions,
+            _ => Mark::SnapshotAboveInputs,
+        });
     }
 }

@@ -3,7 +3,8 @@
 use super::Opening;
 use crate::error::{Error, ErrorKind, Result};
 use kv_manifest::{FileName, Version};
-use kv_vfs::{FileKind, FsLock};
+use kv_vfs::testing::{bug, planted};
+use kv_vfs::{FileKind, Fs, FsLock};
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Files {
 
 impl Opening {
     /// Makes the directory and its missing parents, each name durable in its own parent.
-    pub(super) fn create_dirs(&self) -> Result<()> {
+    pub(crate) fn create_dirs(&self) -> Result<()> {
         let mut missing: Vec<PathBuf> = Vec::new();
         let mut at: &Path = &self.dir;
         loop {
@@ -50,7 +51,12 @@ impl Opening {
                         at.display()
                     )));
                 }
-                Ok(_) => break,
+                Ok(_) => {
+                    if !missing.is_empty() {
+                        self.sync_found(at)?;
+                    }
+                    break;
+                }
                 Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(at.to_owned()),
                 Err(e) => return Err(Error::io(format!("{}: cannot be read", at.display()), e)),
             }
@@ -66,15 +72,20 @@ impl Opening {
                 }
                 _ => {}
             }
-            let parent = match dir.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent,
-                _ => Path::new("."),
-            };
-            self.fs
-                .sync_dir(parent)
-                .map_err(|e| Error::io(format!("{}: sync failed", parent.display()), e))?;
+            sync_parent(&*self.fs, dir)?;
         }
         Ok(())
+    }
+
+    /// Makes the name of a directory durable that was there before anything of a store was: an
+    /// earlier open may have made it and failed, or ended, before the name was durable. Whose
+    /// parent may not be read did not make it.
+    pub(super) fn sync_found(&self, dir: &Path) -> Result<()> {
+        // Past the latch: what is denied here is no failure.
+        match sync_parent(&*self.options.file_system, dir) {
+            Err(e) if e.kind() == ErrorKind::Io && is_denied(&e) => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Takes the lock; a second opener, in this process or another, does not get it.
@@ -100,8 +111,25 @@ impl Opening {
             .map_err(|e| Error::io(format!("{}: cannot be listed", self.dir.display()), e))?;
         let names: Vec<FileName> =
             entries.iter().filter_map(|entry| FileName::parse(&entry.name)).collect();
-        let max_number = names.iter().filter_map(|name| name.number()).max().unwrap_or(0);
+        let max_number = match planted(bug::FILE_NUMBER_REUSED) {
+            true => 0,
+            false => names.iter().filter_map(|name| name.number()).max().unwrap_or(0),
+        };
         Ok(Files { names, max_number })
+    }
+
+    /// Removes the tables that a recovery made before it failed, all numbered from `first` on: a
+    /// failed open leaves the directory as it was. What cannot be removed does no harm, since no
+    /// manifest names it, and the failure is what the caller must hear of.
+    pub(super) fn take_back(&self, first: u64) {
+        for entry in self.fs.list(&self.dir).unwrap_or_default() {
+            match FileName::parse(&entry.name) {
+                Some(name @ FileName::Table(number)) if number >= first => {
+                    let _ = self.fs.remove(&name.path(&self.dir));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Removes what the new manifest does not name: replayed logs, tables of cut flushes and
@@ -128,4 +156,19 @@ impl Opening {
         }
         Ok(())
     }
+}
+
+fn sync_parent(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => return Ok(()),
+    };
+    fs.sync_dir(parent).map_err(|e| Error::io(format!("{}: sync failed", parent.display()), e))
+}
+
+fn is_denied(error: &Error) -> bool {
+    use std::error::Error as _;
+    let source = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    source.is_some_and(|e| e.kind() == io::ErrorKind::PermissionDenied)
 }

@@ -4,26 +4,27 @@
 //! Numbered invariants: docs/design/recovery.md.
 
 mod files;
+mod keep_logs;
 mod recover;
-mod replay;
+pub(crate) mod replay;
 
 use crate::background::{Background, worker};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::options::Options;
-use crate::read::view::View;
+use crate::read::view::{CurrentView, View};
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::tables::Tables;
 use crate::write::buffer::WriteBuffer;
 use crate::write::publish::Publisher;
-use arc_swap::ArcSwap;
 use kv_core::SeqNo;
 use kv_manifest::{FileName, Manifest, Version};
-use kv_vfs::{Fs, FsLock};
+use kv_vfs::sync::Mutex;
+use kv_vfs::testing::{bug, planted};
+use kv_vfs::{Fs, FsLock, LatchedFs};
 use kv_wal::{Log, Segment};
-use parking_lot::Mutex;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,11 +44,13 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
     if path.as_os_str().is_empty() {
         return Err(Error::invalid("the path of the store is empty"));
     }
-    let opening = Opening { fs: Arc::clone(&options.file_system), dir: path.to_owned(), options };
-    let engine =
-        if opening.options.read_only { opening.read_only()? } else { opening.read_write()? };
-    let started = engine.load_catalog().and_then(|()| worker::start(&engine));
-    if let Err(error) = started {
+    let opening = Opening::new(path, options);
+    let engine = Arc::new(if opening.options.read_only {
+        opening.read_only()?
+    } else {
+        opening.read_write()?
+    });
+    if let Err(error) = worker::start(&engine) {
         // Threads that did start end, and the lock is free.
         let _ = engine.close();
         return Err(error);
@@ -56,8 +59,10 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
 }
 
 /// What every step of an open needs.
-struct Opening {
+pub(crate) struct Opening {
     fs: Arc<dyn Fs>,
+    /// The same file system.
+    latch: LatchedFs,
     dir: PathBuf,
     options: Options,
 }
@@ -73,6 +78,12 @@ struct Parts {
 }
 
 impl Opening {
+    /// Of the store in `dir`; does nothing yet.
+    pub(crate) fn new(dir: &Path, options: Options) -> Opening {
+        let latch = LatchedFs::new(Arc::clone(&options.file_system));
+        Opening { fs: Arc::new(latch.clone()), latch, dir: dir.to_owned(), options }
+    }
+
     fn missing(&self) -> Error {
         let dir = self.dir.display();
         Error::new(
@@ -95,7 +106,7 @@ impl Opening {
 
     /// Opens beside a possible live writer: reads everything, holds it, changes nothing. Where
     /// the writer changes files meanwhile, looks again.
-    fn read_only(&self) -> Result<Arc<Engine>> {
+    fn read_only(&self) -> Result<Engine> {
         let mut tries = 1;
         loop {
             match self.try_read_only() {
@@ -108,7 +119,7 @@ impl Opening {
         }
     }
 
-    fn try_read_only(&self) -> Result<Arc<Engine>> {
+    fn try_read_only(&self) -> Result<Engine> {
         let state = Manifest::read(&*self.fs, &self.dir)?.ok_or_else(|| self.missing())?;
         let counters = Counters::default();
         let replayed = self.replay_to_memory(&state, &counters)?;
@@ -116,7 +127,8 @@ impl Opening {
         // A file that is open stays readable when the writer removes it.
         tables.hold_all(&state.version)?;
         let now = Manifest::read(&*self.fs, &self.dir)?;
-        if now.is_none_or(|now| now.log_floor != state.log_floor) {
+        let moved = now.is_none_or(|now| now.log_floor != state.log_floor);
+        if moved && !planted(bug::READER_DOES_NOT_LOOK_AGAIN) {
             // A log went into tables meanwhile, so what was replayed may lack its writes.
             return Err(Error::new(ErrorKind::Io, MOVED));
         }
@@ -128,11 +140,13 @@ impl Opening {
             lock: None,
             counters,
         };
-        Ok(self.assemble(parts, tables))
+        let engine = self.assemble(parts, tables);
+        engine.load_catalog()?;
+        Ok(engine)
     }
 
     /// Opens for reading and writing, after creating or recovering the store.
-    fn read_write(&self) -> Result<Arc<Engine>> {
+    fn read_write(&self) -> Result<Engine> {
         if !self.options.create_if_missing && Manifest::read(&*self.fs, &self.dir)?.is_none() {
             return Err(self.missing());
         }
@@ -143,13 +157,51 @@ impl Opening {
         let tables = self.tables();
         let counters = Counters::default();
         let recovered = match found {
-            Some(state) => self.recover(state, &files, &counters)?,
-            None => self.create(&files)?,
+            Some(state) if planted(bug::LOGS_KEPT_BY_RECOVERY) => {
+                return self.keep_logs(state, &files, lock);
+            }
+            Some(state) => {
+                let first = state.next_file.max(files.max_number.saturating_add(1));
+                let recovered = self.recover(state, &files, &counters, first);
+                recovered.inspect_err(|_| self.take_back(first))?
+            }
+            None => {
+                self.sync_found(&self.dir)?;
+                self.create(&files)?
+            }
         };
-        let recover::Recovered { mut state, log_number, next_file } = recovered;
+        let restored = !planted(bug::SEQUENCE_NOT_RESTORED);
+        let last_seq = recovered.state.last_seq;
+        let parts = Parts {
+            version: Arc::clone(&recovered.state.version),
+            buffers: vec![self.buffer(recovered.log_number)],
+            last_seq: if restored { last_seq } else { last_seq / 2 },
+            writer: None,
+            lock: Some(lock),
+            counters,
+        };
+        let mut engine = self.assemble(parts, tables);
+        if let Err(error) = engine.load_catalog() {
+            // Nothing was switched: what was there is as it was.
+            engine.discard(&recovered.made);
+            return Err(error);
+        }
+        if let Some(cut) = &recovered.cut {
+            self.keep_cut(cut)?;
+        }
+        engine.writer = Some(self.switch(recovered, &files, engine.publisher.visible())?);
+        Ok(engine)
+    }
 
-        // From here on files are made. The switch to the new manifest is the moment at which the
-        // recovered state becomes the state of the store.
+    /// Makes the recovered state the state of the store: the moment is the switch to a new
+    /// manifest. What the store does not need any more goes behind it.
+    fn switch(
+        &self,
+        recovered: recover::Recovered,
+        files: &files::Files,
+        last_seq: SeqNo,
+    ) -> Result<Writer> {
+        let recover::Recovered { mut state, log_number, next_file, .. } = recovered;
         let numbers = AtomicU64::new(next_file);
         let path = FileName::Log(log_number).path(&self.dir);
         let segment = Segment::create(&*self.fs, &path, log_number)?;
@@ -157,27 +209,16 @@ impl Opening {
         state.logs = [log_number].into();
         let manifest_number = numbers.fetch_add(1, Ordering::Relaxed);
         state.next_file = numbers.load(Ordering::Relaxed);
-        let last_seq = state.last_seq;
         let version = Arc::clone(&state.version);
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
-        self.clean_up(&files, &version)?;
+        self.clean_up(files, &version)?;
         let log = Log::start(segment, None, last_seq + 1, self.options.log_options())?;
-        let buffer = self.buffer(log_number);
-        let writer = Writer {
+        Ok(Writer {
             log,
             manifest: Mutex::new(manifest),
             next_segment: Mutex::new(None),
             next_file: numbers,
-        };
-        let parts = Parts {
-            version,
-            buffers: vec![buffer],
-            last_seq,
-            writer: Some(writer),
-            lock: Some(lock),
-            counters,
-        };
-        Ok(self.assemble(parts, tables))
+        })
     }
 
     /// An empty memtable for the writes of log segment `log`.
@@ -186,21 +227,22 @@ impl Opening {
         WriteBuffer::new(log, limit, 0, self.options.segment_limit(), DEFAULT_PREFIX)
     }
 
-    fn assemble(&self, parts: Parts, tables: Arc<Tables>) -> Arc<Engine> {
+    fn assemble(&self, parts: Parts, tables: Arc<Tables>) -> Engine {
         let mut buffers = parts.buffers.into_iter().rev();
         let active = buffers.next().unwrap_or_else(|| self.buffer(0));
         let background = Arc::new(Background::default());
         let version = Arc::clone(&parts.version);
         let view = View::new(active, buffers.collect(), version, Arc::clone(&background));
         background.register(&parts.version);
-        let engine = Arc::new(Engine {
+        let engine = Engine {
             fs: Arc::clone(&self.fs),
+            latch: self.latch.clone(),
             dir: self.dir.clone(),
             clock: self.fs.clock(),
             options: self.options.clone(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             health: Health::default(),
-            view: ArcSwap::from_pointee(view),
+            view: CurrentView::new(view),
             publisher: Publisher::new(parts.last_seq),
             snapshots: Default::default(),
             tables,
@@ -213,7 +255,7 @@ impl Opening {
             closed: Mutex::new(false),
             threads: Mutex::default(),
             lock: Mutex::new(parts.lock),
-        });
+        };
         engine.measure();
         engine
     }

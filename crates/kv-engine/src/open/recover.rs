@@ -9,7 +9,8 @@ use crate::limiter::Limiter;
 use crate::output::TableMaker;
 use crate::snapshots::Kept;
 use crate::stats::Counters;
-use kv_manifest::{FileName, State, VersionEdit};
+use kv_manifest::{FileMeta, FileName, State, VersionEdit};
+use kv_vfs::testing::{bug, planted};
 use kv_vfs::{FsFileExt as _, Mode};
 use kv_wal::Cut;
 use std::hash::{BuildHasher, RandomState};
@@ -26,6 +27,10 @@ pub(super) struct Recovered {
     pub(super) log_number: u64,
     /// The next file number behind it.
     pub(super) next_file: u64,
+    /// The tables that were made of the logs; no manifest names them yet.
+    pub(super) made: Vec<Arc<FileMeta>>,
+    /// What was left out of the logs, to be kept aside.
+    pub(super) cut: Option<Cut>,
 }
 
 impl Opening {
@@ -48,7 +53,7 @@ impl Opening {
         let random = || u128::from(RandomState::new().hash_one(0));
         let state = State::new(random() << 64 | random());
         let log_number = state.next_file.max(files.max_number.saturating_add(1));
-        Ok(Recovered { state, log_number, next_file: log_number + 1 })
+        Ok(Recovered { state, log_number, next_file: log_number + 1, made: Vec::new(), cut: None })
     }
 
     /// A log that something was written to. A creation that was cut leaves at most an empty one.
@@ -68,15 +73,17 @@ impl Opening {
 
     /// The state of a store that was found: its manifest, and its logs written out as tables. A
     /// log that was readable may still not be durable (its last sync may have failed), so nothing
-    /// is acknowledged before its writes are in synced tables.
+    /// is acknowledged before its writes are in synced tables. Those get the numbers from
+    /// `next_file` on.
     pub(super) fn recover(
         &self,
         mut state: State,
         files: &Files,
         counters: &Counters,
+        next_file: u64,
     ) -> Result<Recovered> {
         let segments = self.segments(&state, &files.logs())?;
-        let numbers = AtomicU64::new(state.next_file.max(files.max_number.saturating_add(1)));
+        let numbers = AtomicU64::new(next_file);
         let limiter = Limiter::new(u64::MAX);
         let clock = self.fs.clock();
         let now_ms = clock.wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
@@ -91,27 +98,32 @@ impl Opening {
         let mut filler = Filler::new(self, state.last_seq, |buffer, last_seq| {
             let kept = Kept { seqs: vec![last_seq], oldest_clock_ms: now_ms };
             let tables = flush_buffer(&maker, &buffer, 0, false, &kept)?;
+            if planted(bug::RECOVERED_TABLES_FORGOTTEN) {
+                edit.added.clear();
+            }
             edit.added.extend(tables.into_iter().map(|table| (0, table)));
             Ok(())
         });
         let replay = self.replay(&segments, &mut filler, counters)?;
         let last_seq = filler.finish()?;
+        let made = edit.added.iter().map(|(_, table)| Arc::clone(table)).collect();
         if !edit.added.is_empty() {
             maker.sync_dir()?;
             let version = state.version.apply(&edit).map_err(|e| Error::corrupt(e.to_string()))?;
             state.version = Arc::new(version);
         }
-        state.last_seq = last_seq;
-        if let Some(cut) = &replay.cut {
-            self.keep_cut(cut)?;
+        if planted(bug::LOGS_REMOVED_BEFORE_SWITCH) {
+            segments.iter().for_each(|segment| drop(self.fs.remove(&segment.path)));
         }
+        state.last_seq = last_seq;
+        let cut = replay.cut.filter(|_| !planted(bug::DAMAGE_ENDS_LOG));
         let log_number = numbers.fetch_add(1, Ordering::Relaxed);
-        Ok(Recovered { state, log_number, next_file: numbers.load(Ordering::Relaxed) })
+        Ok(Recovered { state, log_number, next_file: numbers.load(Ordering::Relaxed), made, cut })
     }
 
     /// Gives the log whose end was cut, and those behind it, a second name: what could not be
     /// understood is not destroyed.
-    fn keep_cut(&self, cut: &Cut) -> Result<()> {
+    pub(super) fn keep_cut(&self, cut: &Cut) -> Result<()> {
         let logs = std::iter::once(cut.number).chain(cut.segments_dropped.iter().copied());
         for number in logs {
             let from = FileName::Log(number).path(&self.dir);

@@ -6,8 +6,9 @@ use crate::limits;
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::write::buffer::WriteBuffer;
-use kv_core::{MAX_SEQ, MAX_VARINT_LEN, SeqNo, decode_batch};
+use kv_core::{Kind, MAX_SEQ, MAX_VARINT_LEN, SeqNo, decode_batch};
 use kv_manifest::{FileName, State};
+use kv_vfs::testing::{bug, planted};
 use kv_wal::{Replay, SegmentFile};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +22,7 @@ pub(super) struct Replayed {
 }
 
 /// Fills memtables with replayed batches and hands over each that is full.
-pub(super) struct Filler<'a> {
+pub(crate) struct Filler<'a> {
     opening: &'a Opening,
     buffer: Arc<WriteBuffer>,
     last_seq: SeqNo,
@@ -30,7 +31,7 @@ pub(super) struct Filler<'a> {
 }
 
 impl<'a> Filler<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         opening: &'a Opening,
         last_seq: SeqNo,
         full: impl FnMut(Arc<WriteBuffer>, SeqNo) -> Result<()> + 'a,
@@ -40,14 +41,15 @@ impl<'a> Filler<'a> {
 
     /// Inserts one batch. Batches that the tables hold already are skipped.
     /// Answers how many sequence numbers the batch takes.
-    pub(super) fn add(&mut self, first: SeqNo, payload: &[u8]) -> Result<u64> {
+    pub(crate) fn add(&mut self, first: SeqNo, payload: &[u8]) -> Result<u64> {
         let malformed =
             |e| Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"));
         let ops = decode_batch(payload).map_err(malformed)?;
         let count = u64::from(ops.remaining());
         let beyond = || Error::corrupt("a log record has a sequence number beyond the last one");
         let last = first.checked_add(count).filter(|end| *end <= MAX_SEQ).ok_or_else(beyond)?;
-        if count == 0 || last - 1 <= self.last_seq {
+        let known = last - 1 <= self.last_seq && !planted(bug::STALE_RECORD_BELIEVED);
+        if count == 0 || known {
             return Ok(count);
         }
         let mut bound = 0usize;
@@ -71,7 +73,10 @@ impl<'a> Filler<'a> {
             }
         }
         for (seq, op) in (first..).zip(ops) {
-            self.buffer.apply(seq, op.map_err(malformed)?);
+            let op = op.map_err(malformed)?;
+            if !(planted(bug::RANGE_DELETE_NOT_REPLAYED) && op.kind == Kind::RangeDelete) {
+                self.buffer.apply(seq, op);
+            }
             self.last_seq = seq;
         }
         self.buffer.leave();
@@ -87,7 +92,7 @@ impl<'a> Filler<'a> {
     }
 
     /// Hands over the rest and answers the last sequence number.
-    pub(super) fn finish(mut self) -> Result<SeqNo> {
+    pub(crate) fn finish(mut self) -> Result<SeqNo> {
         self.hand_over()?;
         Ok(self.last_seq)
     }
@@ -101,7 +106,8 @@ impl Opening {
 
     /// The log segments to be replayed. Every one that the manifest names must be there.
     pub(super) fn segments(&self, state: &State, on_disk: &[u64]) -> Result<Vec<SegmentFile>> {
-        if let Some(lost) = state.logs.iter().find(|number| !on_disk.contains(number)) {
+        let lost = state.logs.iter().find(|number| !on_disk.contains(number));
+        if let Some(lost) = lost.filter(|_| !planted(bug::READER_DOES_NOT_LOOK_AGAIN)) {
             let path = FileName::Log(*lost).path(&self.dir);
             return Err(Error::corrupt(format!(
                 "{}: the manifest names this log, and it is missing; restore it from a backup",

@@ -5,6 +5,7 @@
 //! each, and a single child costs none. Nothing is allocated once every child has been seen.
 
 use kv_core::{Cursor, SeqNo, Trailer};
+use kv_vfs::testing::{bug, planted};
 
 /// A cursor that can leave out a stretch which a range tombstone hides, without reading it.
 pub(crate) trait Skip: Cursor {
@@ -204,6 +205,10 @@ where
         }
         let Some(winner) = self.winner else { return self.nowhere() };
         if let Err(error) = self.children[winner].next() {
+            if planted(bug::ERROR_NOT_LATCHED) {
+                self.settle(winner);
+                return Err(error);
+            }
             return self.fail(error);
         }
         self.settle(winner);

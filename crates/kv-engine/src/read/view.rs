@@ -2,8 +2,10 @@
 
 use crate::background::Background;
 use crate::write::buffer::WriteBuffer;
+use arc_swap::{ArcSwap, Guard};
 use kv_core::{RangeTombstone, RangeTombstones, SeqNo};
 use kv_manifest::Version;
+use kv_vfs::sync::step;
 use std::sync::{Arc, OnceLock};
 
 /// The sources of a read, newest first: active memtable, sealed memtables, tables.
@@ -68,6 +70,36 @@ impl View {
             })
             .filter(|tombstone| tombstone.seq <= snapshot)
             .collect()
+    }
+}
+
+/// The view that counts now: read without a lock, swapped in one step.
+pub(crate) struct CurrentView(ArcSwap<View>);
+
+impl CurrentView {
+    pub(crate) fn new(view: View) -> CurrentView {
+        CurrentView(ArcSwap::from_pointee(view))
+    }
+
+    /// The view, for a short look.
+    #[inline]
+    pub(crate) fn load(&self) -> Guard<Arc<View>> {
+        step();
+        self.0.load()
+    }
+
+    /// The view, to be held.
+    #[inline]
+    pub(crate) fn load_full(&self) -> Arc<View> {
+        step();
+        self.0.load_full()
+    }
+
+    /// Puts what `change` makes of the view in its place.
+    pub(crate) fn change(&self, change: impl Fn(&View) -> View) {
+        step();
+        self.0.rcu(|old| Arc::new(change(old)));
+        step();
     }
 }
 

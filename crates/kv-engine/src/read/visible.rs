@@ -11,6 +11,7 @@ use super::merge::Skip;
 use crate::error::{Error, Result};
 use bytes::{Buf, Bytes};
 use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, split_expiry};
+use kv_vfs::testing::{bug, planted};
 use std::sync::Arc;
 
 /// So many versions of one key are passed step by step; a seek is cheaper than more.
@@ -150,6 +151,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
     #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
         let done = match self.at {
+            At::Nowhere if planted(bug::ERROR_NOT_LATCHED) => self.forward(false),
             At::Nowhere => return self.nowhere(),
             At::Entry => {
                 self.at = At::Nowhere;
@@ -158,7 +160,11 @@ impl<C: Skip<Error = Error>> Visible<C> {
             At::Before => {
                 self.at = At::Nowhere;
                 self.value = Bytes::new();
-                self.inner.seek(&self.key, BEHIND_ALL).and_then(|()| self.forward(false))
+                let placed = match planted(bug::TURN_KEEPS_PLACE) {
+                    true => self.inner.next(),
+                    false => self.inner.seek(&self.key, BEHIND_ALL),
+                };
+                placed.and_then(|()| self.forward(false))
             }
         };
         if done.is_err() { self.latch(done) } else { done }

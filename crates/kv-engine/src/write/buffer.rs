@@ -2,8 +2,8 @@
 
 use kv_core::{Kind, Op, SeqNo, Trailer, hash64};
 use kv_memtable::Memtable;
+use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Arena bytes over the limit, so that an ordinary batch never finds the arena too small.
 const SLACK: usize = 64 << 10;

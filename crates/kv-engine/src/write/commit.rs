@@ -8,6 +8,7 @@ use crate::space::Space;
 use crate::write::buffer::WriteBuffer;
 use crate::{WriteBatch, limits};
 use kv_core::{Kind, MAX_VARINT_LEN, Op, SeqNo, decode_batch};
+use kv_vfs::testing::{Mark, mark};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -283,6 +284,9 @@ impl Engine {
     pub(crate) fn log_refused(&self, error: kv_wal::Error) -> Error {
         let fatal = matches!(error, kv_wal::Error::Poisoned { .. });
         let error = Error::from(error);
+        if error.kind() == ErrorKind::NoSpace {
+            mark(Mark::NoSpaceInLog);
+        }
         if fatal { self.writes_failed(&error) } else { error }
     }
 

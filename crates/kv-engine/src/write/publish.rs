@@ -7,10 +7,10 @@
 
 use crate::options::Durability;
 use kv_core::SeqNo;
+use kv_vfs::sync::atomic::{AtomicU64, Ordering};
+use kv_vfs::sync::{Condvar, Mutex};
 use kv_wal::Position;
-use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Alone on its cache lines: every reader loads it, and writers lock what lies beside it.
 #[repr(align(128))]
@@ -125,6 +125,11 @@ impl Publisher {
     }
 }
 
+#[cfg(loom)]
+#[cfg(test)]
+mod model;
+
+#[cfg(not(loom))]
 #[cfg(test)]
 mod tests {
     use super::*;

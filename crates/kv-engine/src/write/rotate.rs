@@ -10,6 +10,7 @@ use crate::read::view::View;
 use crate::write::buffer::WriteBuffer;
 use crate::write::stall::{Cause, Debt, Pace, pace};
 use kv_manifest::FileName;
+use kv_vfs::testing::{Mark, bug, mark, planted};
 use kv_wal::Segment;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -103,6 +104,14 @@ impl Engine {
             None
         });
         if let Some(cause) = stopped {
+            let (entered, left) = match cause {
+                Cause::Level0 => (Mark::Level0StopEntered, Mark::Level0StopLeft),
+                Cause::Memtables => (Mark::MemtableStopEntered, Mark::MemtableStopLeft),
+            };
+            mark(entered);
+            if outcome.is_ok() {
+                mark(left);
+            }
             self.counters.stopped(cause, self.clock.monotonic().saturating_sub(started));
         }
         outcome
@@ -144,7 +153,7 @@ impl Engine {
         let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit, like);
         let rolled = writer.log.roll(segment, |next_seq| {
             full.seal(next_seq - 1);
-            self.view.rcu(|old| Arc::new(old.rotated(Arc::clone(&active))));
+            self.view.change(|old| old.rotated(Arc::clone(&active)));
         });
         drop(next);
         rolled.map_err(|error| self.log_refused(error))?;
@@ -154,8 +163,11 @@ impl Engine {
 
     /// Creates the file of a log segment and makes its name durable.
     pub(crate) fn create_segment(&self) -> Result<Segment> {
-        let number = self.new_file_number()?;
+        let mut number = self.new_file_number()?;
+        if planted(bug::LOG_NUMBERED_BY_CLOCK) {
+            number = self.now_ms().saturating_mul(1000).saturating_add(number % 1000);
+        }
         let path = FileName::Log(number).path(&self.dir);
-        Ok(Segment::create(&*self.fs, &path, number)?)
+        self.named(Segment::create(&*self.fs, &path, number).map_err(Error::from))
     }
 }

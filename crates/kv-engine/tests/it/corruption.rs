@@ -54,6 +54,26 @@ fn a_damaged_block_is_told_and_other_keys_are_readable() {
     assert_eq!(text(&db, "new").as_deref(), Some("v"));
 }
 
+#[test]
+fn an_open_that_meets_a_damaged_catalog_changes_no_file() {
+    let w = World::new(aimed());
+    let db = w.open();
+    db.keyspace("other").unwrap().put("a", "b").unwrap();
+    db.flush().unwrap();
+    db.put("in the log", "only").unwrap();
+    let killed = w.on(w.fs.crash());
+    db.close().unwrap();
+    for table in killed.names(".sst") {
+        killed.rewrite(&table, |bytes| bytes[5] ^= 1);
+    }
+    let before = killed.files();
+    assert_eq!(refused(killed.try_open()).kind(), ErrorKind::Corruption);
+    let mut after = killed.files();
+    after.retain(|name, _| name != "LOCK");
+    assert!(after.iter().all(|(name, bytes)| before.get(name) == Some(bytes)));
+    assert!(before.keys().all(|name| name == "LOCK" || after.contains_key(name)));
+}
+
 /// What an iterator answers before it tells of damage, and ends.
 fn until_damage(mut step: impl FnMut() -> Option<Pair>) -> Pairs {
     let mut found = Pairs::new();
@@ -224,6 +244,44 @@ fn a_damaged_current_is_corruption() {
         copy.rewrite("CURRENT", |bytes| bytes.truncate(short));
         assert!(copy.try_open().is_err(), "{short} of {len} bytes opened");
     }
+}
+
+#[test]
+fn a_failed_replay_takes_back_the_tables_that_it_made() {
+    // Far more in the log than a memtable of the next open holds, and the damage comes late.
+    let (w, _) = killed(300);
+    let (log, end) = newest_log(&w);
+    w.rewrite(&log, |bytes| bytes[end / 8 * 7] ^= 0x20);
+    let before = w.files();
+    let error = refused(Db::open(DIR, w.options().write_buffer(4 << 10)));
+    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    assert!(error.to_string().contains(&log), "names the file: {error}");
+    assert!(w.files() == before, "{:?}", w.files().keys());
+}
+
+#[test]
+fn an_open_that_meets_a_damaged_catalog_keeps_no_cut_log_aside() {
+    let w = World::new(aimed());
+    let db = w.open();
+    db.keyspace("users").unwrap().put("a", "1").unwrap();
+    db.flush().unwrap();
+    db.put("b", "2").unwrap();
+    // The end of the log is torn too, so that there is something to keep aside.
+    db.put("c", "3").unwrap();
+    let w = w.after_power_cut();
+    let (log, end) = newest_log(&w);
+    w.rewrite(&log, |bytes| bytes[end - 1] = 0);
+    let table = w.names(".sst").pop().unwrap();
+    // The first bytes of a key lie in the block as a number, the last one first.
+    let at = position(&w.files()[&table], b"sresu");
+    w.rewrite(&table, |bytes| bytes[at] ^= 1);
+    let before = w.files();
+    let error = refused(w.try_open());
+    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+    assert!(error.to_string().contains(&table), "names the file: {error}");
+    assert!(w.files() == before, "{:?}", w.files().keys());
+    w.rewrite(&table, |bytes| bytes[at] ^= 1);
+    assert_eq!(text(&w.open(), "b").as_deref(), Some("2"), "and once mended it opens");
 }
 
 /// A store that was killed with `count` writes in its log, each synced.

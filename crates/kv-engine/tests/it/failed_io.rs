@@ -341,3 +341,63 @@ fn any_single_failure_loses_nothing_acknowledged() {
         }
     }
 }
+
+#[test]
+fn a_keyspace_whose_drop_failed_is_read_as_before() {
+    every_faulty(|f| {
+        let db = f.open();
+        let users = db.keyspace("users").unwrap();
+        users.put("ada", "1815").unwrap();
+        f.arm(OpKind::Write, ".log", 1);
+        refused(db.drop_keyspace("users"));
+        assert_eq!(db.keyspaces().unwrap(), ["users"]);
+        assert_eq!(users.get("ada").unwrap().as_deref(), Some(&b"1815"[..]));
+        assert_eq!(pairs(db.keyspace("users").unwrap().iter()).len(), 1);
+    });
+}
+
+#[test]
+fn a_close_after_the_log_failed_does_not_say_that_all_is_durable() {
+    every_faulty(|f| {
+        let db = f.open();
+        let mut batch = WriteBatch::new();
+        batch.put("unsynced", "v");
+        db.write_with(batch, Durability::Os).unwrap();
+        f.arm(OpKind::Sync, ".log", 1);
+        refused(put_synced(&db, b"lost", b"v"));
+        assert_eq!(refused(db.clone().close()).kind(), ErrorKind::ReadOnly);
+        assert_eq!(refused(db.get("unsynced")).kind(), ErrorKind::Closed);
+        assert!(f.open().contains_key("unsynced").unwrap(), "the lock is free");
+    });
+}
+
+/// A failed sync of the directory may drop the names that others were about to make durable, and
+/// the next sync succeeds without them. No file may then be counted on.
+#[test]
+fn a_failed_sync_of_the_directory_is_not_tried_again() {
+    for nth in 0..24 {
+        let f = Faulty::new(("small", || Options::default().write_buffer(4 << 10)));
+        let db = f.open();
+        let fault = Fault::new(OpKind::SyncDir, io::ErrorKind::Other);
+        let fault = f.fs.arm(fault.after(nth).times(1).kind(FaultKind::LostReadable));
+        let mut model = Model::new();
+        for i in 0..400 {
+            match put_synced(&db, &key(i), &value(i, 0)) {
+                Ok(()) => model.insert(key(i), value(i, 0)),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::ReadOnly, "sync {nth}: {error}");
+                    break;
+                }
+            };
+        }
+        drop(db);
+        if f.fs.fired(fault) == 0 {
+            assert!(nth > 4, "there were no more than {nth} syncs");
+            break;
+        }
+        let options = (f.setting.1)().file_system(Arc::new(f.disk.crash()));
+        let db = Db::open(DIR, options).unwrap_or_else(|e| panic!("sync {nth}: {e}"));
+        let lost = model.iter().filter(|(k, v)| db.get(k).unwrap().as_deref() != Some(&v[..]));
+        assert_eq!(lost.count(), 0, "sync {nth}: acknowledged and gone");
+    }
+}

@@ -21,6 +21,26 @@ fn it_creates_the_directory_and_its_parents() {
     assert_eq!(text(&db, "k").as_deref(), Some("v"));
 }
 
+/// The open that made the directory failed to make its name durable; the next one finds it there.
+#[test]
+fn a_directory_whose_name_an_earlier_open_could_not_sync_is_synced_by_the_next() {
+    let dir = Path::new("/a/b/db");
+    for nth in 0..3 {
+        let disk = MemFs::new();
+        let faulty = FaultFs::new(Arc::new(disk.clone()));
+        faulty.arm(Fault::new(OpKind::SyncDir, io::ErrorKind::Other).after(nth).times(1));
+        let options = Options::default().file_system(Arc::new(faulty.clone()));
+        assert_eq!(refused(Db::open(dir, options.clone())).kind(), ErrorKind::Io, "sync {nth}");
+        let db = Db::open(dir, options).unwrap();
+        db.put("k", "v").unwrap();
+        db.sync().unwrap();
+        drop(db);
+        let options = Options::default().file_system(Arc::new(disk.crash()));
+        let db = Db::open(dir, options.create_if_missing(false)).unwrap();
+        assert_eq!(text(&db, "k").as_deref(), Some("v"), "sync {nth}");
+    }
+}
+
 #[test]
 fn without_create_if_missing_a_missing_store_is_not_found_and_nothing_is_created() {
     let temp = TempDir::new();

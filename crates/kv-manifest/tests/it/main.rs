@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod examine;
 mod failure;
 mod format;
 mod numbers;

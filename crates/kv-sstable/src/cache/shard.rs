@@ -7,6 +7,7 @@
 
 use super::ENTRY_OVERHEAD;
 use bytes::Bytes;
+use kv_vfs::testing::{Mark, mark};
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -200,6 +201,7 @@ impl State {
         } else {
             self.map.remove(&place);
             self.ghosts.put(place.hash);
+            mark(Mark::CacheEviction);
         }
     }
 
@@ -214,6 +216,7 @@ impl State {
         } else {
             self.main_weight -= entry.weight();
             self.map.remove(&place);
+            mark(Mark::CacheEviction);
         }
     }
 

@@ -8,6 +8,7 @@ mod failed_reads;
 mod large_values;
 mod model;
 mod range_tombstones;
+mod salvage;
 mod scan;
 mod split;
 mod summary;

@@ -1,16 +1,22 @@
 //! Files and directories, each with what a power cut leaves of it kept apart from what is seen.
 
+use super::fate::{Fates, Keep, Size};
+use super::fill::{Filler, Holes};
 use super::image::Image;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The longest file, as the offsets of a real one are signed.
 const MAX_LEN: u64 = i64::MAX as u64;
+
+/// How many removed files a volume remembers, and how long one may be.
+const STALE_FILES: usize = 8;
+const STALE_LEN: u64 = 256 << 10;
 
 /// What all files and directories of one file system share.
 #[derive(Debug)]
@@ -20,6 +26,8 @@ pub(super) struct Volume {
     next: AtomicU64,
     /// Whether pending operations are kept for a power cut.
     remembers: bool,
+    /// What files held that were removed lately: their blocks are not wiped.
+    stale: Mutex<VecDeque<Image>>,
     /// Held shared by whatever changes contents or makes something durable, and exclusively by a
     /// power cut, which happens at one moment for all files.
     power: RwLock<()>,
@@ -32,7 +40,30 @@ impl Volume {
             used: AtomicU64::new(0),
             next: AtomicU64::new(1),
             remembers,
+            stale: Mutex::default(),
             power: RwLock::new(()),
+        }
+    }
+
+    /// What a power cut leaves of this one: it numbers on from here, and holds no file yet.
+    pub(super) fn cut(&self) -> Volume {
+        Volume {
+            next: AtomicU64::new(self.next.load(Ordering::Relaxed)),
+            stale: Mutex::new(self.stale.lock().clone()),
+            ..Volume::new(self.capacity(), true)
+        }
+    }
+
+    /// Bytes of files that were removed lately.
+    pub(super) fn stale(&self) -> Vec<Image> {
+        self.stale.lock().iter().cloned().collect()
+    }
+
+    fn remember_stale(&self, contents: &Image) {
+        if self.remembers && (1..=STALE_LEN).contains(&contents.len()) {
+            let mut stale = self.stale.lock();
+            stale.truncate(STALE_FILES - 1);
+            stale.push_front(contents.clone());
         }
     }
 
@@ -106,7 +137,7 @@ pub(super) enum DataOp {
 pub(super) struct Inode {
     pub(super) id: u64,
     /// Where it was created, for descriptions.
-    pub(super) path: PathBuf,
+    pub(super) path: Arc<Path>,
     pub(super) locked: AtomicBool,
     volume: Arc<Volume>,
     state: RwLock<FileState>,
@@ -114,26 +145,42 @@ pub(super) struct Inode {
 
 #[derive(Debug, Default)]
 pub(super) struct FileState {
-    current: Image,
+    pub(super) current: Image,
     pub(super) durable: Image,
     pub(super) pending: Vec<(u64, DataOp)>,
+    /// How many of the pending ones, the oldest, are from before a power cut and not in `current`.
+    pub(super) late: usize,
+    /// Whether `current` holds what no sync can make durable any more.
+    adrift: bool,
     links: u64,
     handles: u64,
 }
 
 impl Inode {
     /// A file without names and handles, whose contents are durable.
-    pub(super) fn new(volume: &Arc<Volume>, path: &Path, contents: Image) -> Inode {
+    pub(super) fn new(volume: &Arc<Volume>, path: Arc<Path>, contents: Image) -> Inode {
+        Inode::with_late(volume, path, contents, Vec::new())
+    }
+
+    /// The same, with operations that a later power cut may bring to light.
+    pub(super) fn with_late(
+        volume: &Arc<Volume>,
+        path: Arc<Path>,
+        contents: Image,
+        late: Vec<(u64, DataOp)>,
+    ) -> Inode {
         // What survived a power cut fits, whatever the capacity was set to since.
         volume.used.fetch_add(contents.len(), Ordering::Relaxed);
         Inode {
             id: volume.number(),
-            path: path.to_owned(),
+            path,
             locked: AtomicBool::new(false),
             volume: Arc::clone(volume),
             state: RwLock::new(FileState {
                 durable: contents.clone(),
                 current: contents,
+                late: late.len(),
+                pending: late,
                 ..FileState::default()
             }),
         }
@@ -199,14 +246,21 @@ impl Inode {
     pub(super) fn sync(&self) {
         let _power = self.volume.power.read();
         let mut state = self.state.write();
-        let FileState { current, durable, pending, .. } = &mut *state;
+        let FileState { current, durable, pending, late, adrift, .. } = &mut *state;
+        // What is late and has not surfaced by now never will.
+        pending.drain(..std::mem::take(late));
+        if *adrift {
+            for (_, op) in pending.drain(..) {
+                op.apply(durable);
+            }
+            return;
+        }
         // Lengths first: what no write touched is then as in the current image, and the pages
         // that one touched are taken from there.
         for (_, op) in pending.iter() {
             match op {
                 DataOp::Write { offset, bytes } => durable.grow(offset + bytes.len() as u64),
-                DataOp::SetLen(len) => durable.set_len(*len),
-                DataOp::Allocate(len) => durable.grow(*len),
+                DataOp::SetLen(_) | DataOp::Allocate(_) => op.apply(durable),
             }
         }
         for (_, op) in pending.drain(..) {
@@ -216,6 +270,15 @@ impl Inode {
         }
     }
 
+    /// What a failed sync may do: all that is pending stays readable and is durable never.
+    pub(super) fn lose(&self) {
+        let _power = self.volume.power.read();
+        let mut state = self.state.write();
+        state.adrift |= state.pending.len() > state.late;
+        let late = state.late;
+        state.pending.truncate(late);
+    }
+
     pub(super) fn link(&self) {
         self.state.write().links += 1;
     }
@@ -223,6 +286,9 @@ impl Inode {
     pub(super) fn unlink(&self) {
         let mut state = self.state.write();
         state.links -= 1;
+        if state.links == 0 {
+            self.volume.remember_stale(&state.current);
+        }
         self.free_if_gone(&state);
     }
 
@@ -243,17 +309,44 @@ impl Inode {
     }
 }
 
-impl FileState {
-    /// The contents after a power cut that spared those operations that `survives` names.
-    pub(super) fn after_cut(&self, survives: impl Fn(u64) -> bool) -> Image {
-        let mut image = self.durable.clone();
-        for (_, op) in self.pending.iter().filter(|(order, _)| survives(*order)) {
-            match op {
-                DataOp::Write { offset, bytes } => image.write(bytes, *offset),
-                DataOp::SetLen(len) => image.set_len(*len),
-                DataOp::Allocate(len) => image.grow(*len),
-            }
+impl DataOp {
+    fn apply(&self, image: &mut Image) {
+        match self {
+            DataOp::Write { offset, bytes } => image.write(bytes, *offset),
+            DataOp::SetLen(len) => image.set_len(*len),
+            DataOp::Allocate(len) => image.grow(*len),
         }
+    }
+}
+
+impl FileState {
+    /// The contents after a power cut.
+    pub(super) fn after_cut(&self, fates: &Fates, filler: &mut Filler) -> Image {
+        let mut image = self.durable.clone();
+        let mut holes = Holes::new(image.len());
+        for (order, op) in &self.pending {
+            let fate = fates.of(*order);
+            let DataOp::Write { offset, bytes } = op else {
+                if fate.size == Size::Whole {
+                    op.apply(&mut image);
+                    holes.cut(image.len());
+                }
+                continue;
+            };
+            let end = offset + bytes.len() as u64;
+            let (from, to) = match fate.data {
+                Keep::Nothing => (*offset, *offset),
+                Keep::All => (*offset, end),
+                Keep::Run(from, to) => (from, to),
+            };
+            let to = if fate.size == Size::Same { to.min(image.len()).max(from) } else { to };
+            image.write(&bytes[(from - offset) as usize..(to - offset) as usize], from);
+            if fate.size == Size::Whole {
+                image.grow(end);
+            }
+            holes.written((*offset, end), from, to);
+        }
+        holes.fill(&mut image, &self.durable, filler);
         image
     }
 }
@@ -320,7 +413,7 @@ impl NameOp {
 pub(super) struct Dir {
     pub(super) id: u64,
     /// Where it was created, for descriptions.
-    pub(super) path: PathBuf,
+    pub(super) path: Arc<Path>,
     pub(super) state: Mutex<DirState>,
 }
 
@@ -329,20 +422,29 @@ pub(super) struct DirState {
     pub(super) current: Names,
     pub(super) durable: Names,
     pub(super) pending: Vec<(u64, NameOp)>,
+    /// How many of the pending ones, the oldest, are from before a power cut and not in `current`.
+    pub(super) late: usize,
 }
 
 impl Dir {
     /// A directory whose names are durable.
-    pub(super) fn new(volume: &Volume, path: &Path, names: Names) -> Dir {
+    pub(super) fn new(volume: &Volume, path: Arc<Path>, names: Names) -> Dir {
         Dir {
             id: volume.number(),
-            path: path.to_owned(),
+            path,
             state: Mutex::new(DirState {
                 durable: names.clone(),
                 current: names,
-                pending: Vec::new(),
+                ..DirState::default()
             }),
         }
+    }
+
+    /// The same, with operations that a later power cut may bring to light.
+    pub(super) fn with_late(self, late: Vec<(u64, NameOp)>) -> Dir {
+        let (known, pending) = (late.len(), late);
+        let DirState { current, durable, .. } = self.state.into_inner();
+        Dir { state: Mutex::new(DirState { current, durable, pending, late: known }), ..self }
     }
 
     pub(super) fn get(&self, name: &OsStr) -> Option<Node> {
@@ -360,9 +462,16 @@ impl Dir {
     }
 
     pub(super) fn sync(&self) {
-        let DirState { durable, pending, .. } = &mut *self.state.lock();
+        let DirState { durable, pending, late, .. } = &mut *self.state.lock();
+        pending.drain(..std::mem::take(late));
         for (_, op) in pending.drain(..) {
             op.apply(durable);
         }
+    }
+
+    /// What a failed sync may do: the names stay as they are seen and are durable never.
+    pub(super) fn lose(&self) {
+        let DirState { pending, late, .. } = &mut *self.state.lock();
+        pending.truncate(*late);
     }
 }

@@ -107,6 +107,105 @@ fn an_interrupted_call_is_made_again() {
 }
 
 #[test]
+fn the_nth_call_of_all_fails_whatever_it_does() {
+    for n in 0..4 {
+        let (fs, _) = failing();
+        let id = fs.arm(Fault::nth(n).error(FaultError::ENOSPC));
+        let outcome = || -> std::io::Result<()> {
+            let file = fs.create_new(path("/a"))?;
+            file.write_all_at(b"x", 0)?;
+            file.sync_data()?;
+            fs.sync_dir(path("/"))
+        };
+        assert_eq!(error(outcome()), ErrorKind::StorageFull);
+        assert_eq!((fs.calls().values().sum::<u64>(), fs.fired(id)), (n + 1, 1));
+        assert!(fs.list(path("/")).is_ok());
+    }
+}
+
+#[test]
+fn a_sync_that_loses_leaves_what_is_read_and_gone_after_a_cut() {
+    let (fs, mem) = failing();
+    let file = create(&fs, path("/a"), b"abc");
+    for op in [OpKind::Sync, OpKind::SyncDir] {
+        fs.arm(Fault::new(op, FaultError::EIO).kind(FaultKind::LostReadable).times(1));
+    }
+    assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(5));
+    assert!(fs.sync_dir(path("/")).is_err());
+    file.sync_data().unwrap();
+    fs.sync_dir(path("/")).unwrap();
+    assert_eq!(contents(&*file), b"abc");
+    assert_eq!(names(&fs, path("/")), ["a"]);
+    assert!(names(&mem.crash(), path("/")).is_empty());
+    fs.hard_link(path("/a"), path("/b")).unwrap();
+    fs.sync_dir(path("/")).unwrap();
+    assert_eq!(read(&mem.crash(), path("/b")).unwrap(), b"");
+}
+
+#[test]
+fn a_read_flips_one_bit_and_is_short_where_it_is_told_to() {
+    let (fs, _) = failing();
+    let file = create(&fs, path("/a"), &[0; 16]);
+    fs.arm(Fault::new(OpKind::Read, FaultError::EIO).kind(FaultKind::FlipBit(35)).times(1));
+    let mut bytes = contents(&*file);
+    assert_eq!(bytes[4], 8);
+    bytes[4] = 0;
+    assert_eq!(bytes, [0; 16]);
+    fs.arm(Fault::new(OpKind::Read, FaultError::EIO).kind(FaultKind::Short(3)));
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 3);
+    assert_eq!(contents(&*file), [0; 16], "callers go on");
+}
+
+#[test]
+fn a_fault_spreads_to_other_calls_once_it_struck() {
+    let (fs, _) = failing();
+    let file = create(&fs, path("/a"), b"");
+    let full = Fault::new(OpKind::Write, FaultError::ENOSPC).on("/a").after(1);
+    fs.arm(full.then_all(&[OpKind::Write, OpKind::Create]));
+    create(&fs, path("/b"), b"x");
+    file.write_at(b"x", 0).unwrap();
+    assert!(file.write_at(b"x", 0).is_err());
+    assert!(fs.create_new(path("/c")).is_err());
+    assert!(fs.open(path("/b"), Mode::ReadWrite).unwrap().write_at(b"x", 0).is_err());
+    file.sync_data().unwrap();
+}
+
+#[test]
+fn a_call_is_known_by_the_line_that_made_it() {
+    let (fs, _) = failing();
+    fs.record();
+    let (through_trait, line): (&dyn Fs, u32) = (&fs, line!());
+    let file = through_trait.create_new(path("/a")).unwrap();
+    file.write_all_at(b"abc", 0).unwrap();
+    (0..3).for_each(|_| file.sync_data().unwrap());
+    let site = fs.sequence()[1].0;
+    assert!(site.file.ends_with("faults.rs"), "{site}");
+    let error = FaultError::EIO;
+    fs.arm(Fault::new(OpKind::Sync, error).at(fs.sequence()[2].0));
+    assert!(file.sync_data().is_ok(), "another line");
+    let sync = |sync_or_write: bool| match sync_or_write {
+        true => file.sync_data(),
+        false => file.write_all_at(b"d", 0),
+    };
+    sync(false).unwrap();
+    sync(true).unwrap();
+    let table = fs.coverage();
+    let found: Vec<_> = table.iter().map(|c| (c.site.line - line, c.op, c.calls)).collect();
+    let (create, write, sync) = (OpKind::Create, OpKind::Write, OpKind::Sync);
+    assert_eq!(
+        found,
+        [(1, create, 1), (2, write, 1), (3, sync, 3), (8, sync, 1), (10, sync, 1), (11, write, 1)]
+    );
+    assert!(table.iter().all(|covered| covered.faults.is_empty()));
+    let again = fs.arm(Fault::new(OpKind::Write, error).times(1));
+    file.set_len(0).unwrap();
+    assert!(file.write_all_at(b"abc", 0).is_err());
+    assert_eq!(fs.fired(again), 1);
+    let met: Vec<_> = fs.coverage().into_iter().flat_map(|covered| covered.faults).collect();
+    assert_eq!(met, [(FaultKind::Fail, error, 1)]);
+}
+
+#[test]
 fn every_kind_of_call_can_fail_and_is_counted() {
     let (fs, _) = failing();
     let file = create(&fs, path("/a"), b"abc");

@@ -10,5 +10,6 @@ mod frame_writer;
 mod group_commit;
 mod mutation;
 mod round_trip;
+mod scan;
 mod space;
 mod support;

@@ -66,6 +66,10 @@ fn table(line: &str) -> (usize, Arc<FileMeta>) {
             "ranges" => file.range_tombstones = number(value),
             "shadow" => file.shadow_bytes = number(value) * MIB,
             "codec" => file.compression = number(value) as u8,
+            "seqs" => {
+                let (min, max) = value.split_once('-').unwrap();
+                (file.min_seq, file.max_seq) = (number(min), number(max));
+            }
             "expiring" => file.expiring = number(value),
             "expiry" => {
                 let (min, max) = value.split_once('-').unwrap();

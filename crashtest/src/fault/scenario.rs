@@ -1,0 +1,147 @@
+//! Small pieces of a store's life, each beginning on a disk of its own.
+
+use crate::fault::drive::drive;
+use crate::history::{ALIVE, Key, Op, Step, Weights, draw};
+use crate::oracle::DIR;
+use crate::record::{Run, Stage, Start, fresh};
+use crate::rng::Rng;
+use crate::settings::Settings;
+use crate::timeline::Seen;
+use anyhow::{Result, ensure};
+use kv_vfs::{CallSite, CutFill, CutGrain, CutOrder, CutPolicy, FaultFs, Fs, ManualClock, MemFs};
+use kv_vfs::{Note, OpKind};
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How long one is, in steps.
+const STEPS: usize = 14;
+const STEPS_BEFORE: usize = 30;
+
+/// A disk, what is on it, and what happens next.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    base: MemFs,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) start: Start,
+    /// The states that led to the start, with their indexes.
+    pub(crate) earlier: Vec<(u64, Seen)>,
+    /// What the last record of the log at the start proves to have been durable before it.
+    pub(crate) proven: u64,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) settings: Settings,
+    pub(crate) keys: Vec<Key>,
+    /// Every call that it makes on the file system where none fails.
+    pub(crate) calls: Vec<(CallSite, OpKind)>,
+    /// Whether its steps are printed as they are done.
+    pub(crate) told: bool,
+}
+
+/// What a killed process leaves: all that it did.
+pub(crate) fn copy(fs: &MemFs) -> MemFs {
+    fs.power_cut(CutPolicy::new(CutOrder::Everything, CutGrain::Whole, CutFill::Zero), 0)
+}
+
+impl Scenario {
+    /// The disk as it is at the beginning.
+    pub(crate) fn disk(&self) -> MemFs {
+        copy(&self.base)
+    }
+}
+
+/// Draws scenarios: on an empty disk, on a store that was closed, and on one that was killed.
+pub(crate) fn draw_all(count: usize) -> Result<Vec<Scenario>> {
+    (0..count).map(|number| draw_one(number as u64)).collect()
+}
+
+fn draw_one(number: u64) -> Result<Scenario> {
+    let mut rng = Rng::new(number);
+    let weights = Weights {
+        keys: 24,
+        longest: 500,
+        expiring: 0,
+        passes: 0,
+        reopens: 5,
+        flushes: 8,
+        compactions: 5,
+        spaces: 8,
+        ranges: 8,
+        synced: 50,
+        syncs: 4,
+        ..Weights::even()
+    };
+    let settings = Settings { threads: 1 + number as usize % 2, ..Settings::small() };
+    let (disk, clock) = fresh();
+    let mut scenario = Scenario {
+        base: disk.clone(),
+        clock,
+        start: Start::empty(),
+        earlier: Vec::new(),
+        proven: 0,
+        steps: vec![Step::Create(1)],
+        settings,
+        keys: (0..weights.keys + 12).chain([ALIVE]).collect(),
+        calls: Vec::new(),
+        told: false,
+    };
+    if !number.is_multiple_of(3) {
+        let mut before = vec![Step::Create(1), Step::Write(vec![Op::Put(1, 7, 300)], true)];
+        before.extend(draw(&mut rng, &weights, STEPS_BEFORE, &[1]));
+        scenario.steps = vec![Step::Compact];
+        scenario.begin_after(&before, &disk, number % 3 == 1)?;
+    }
+    let present = scenario.start.model.spaces.keys().copied().filter(|space| *space > 0);
+    let present: Vec<u8> = present.chain(number.is_multiple_of(3).then_some(1)).collect();
+    scenario.steps.extend(draw(&mut rng, &weights, STEPS, &present));
+    let fs = FaultFs::new(Arc::new(scenario.disk()));
+    fs.record();
+    let outcome = drive(&scenario, &fs);
+    ensure!(outcome.violations.is_empty(), "without any fault: {:?}", outcome.violations);
+    scenario.calls = fs.sequence();
+    Ok(scenario)
+}
+
+impl Scenario {
+    /// Lets it begin on what `before` leaves, closed or killed.
+    fn begin_after(&mut self, before: &[Step], disk: &MemFs, closed: bool) -> Result<()> {
+        let clock = Arc::clone(&self.clock);
+        let durable = Cell::new(0);
+        let note = |note, index| {
+            if note == Note::Durable {
+                durable.set(index);
+            }
+        };
+        let stage = self.stage(Arc::new(disk.clone()), &clock, &note);
+        let mut run = Run::begin(&stage, &self.start)?;
+        let (mut earlier, mut proven) = (vec![(0, run.model.seen(0))], 0);
+        for step in before {
+            let known = durable.get();
+            run.step(step)?;
+            if matches!(step, Step::Write(..)) {
+                proven = known;
+            }
+            earlier.push((run.index, run.model.seen(0)));
+        }
+        let start = Start { model: run.model.clone(), index: run.index, epoch: 0 };
+        if closed {
+            run.db.clone().close()?;
+        }
+        let base = copy(disk);
+        drop(run);
+        self.base = base;
+        self.start = start;
+        self.earlier = earlier;
+        self.proven = proven;
+        Ok(())
+    }
+
+    /// Where it is played.
+    pub(crate) fn stage<'a>(
+        &'a self,
+        fs: Arc<dyn Fs>,
+        clock: &'a ManualClock,
+        note: &'a dyn Fn(Note, u64),
+    ) -> Stage<'a> {
+        Stage { dir: Path::new(DIR), fs, clock, note, settings: &self.settings }
+    }
+}

@@ -1,0 +1,105 @@
+//! Which commands should find which bug, the fastest first.
+
+use super::child::Sign;
+
+/// One bug.
+pub(super) struct Plan {
+    /// Its number in the catalogue.
+    pub(super) bug: u8,
+    /// Commands with their arguments.
+    pub(super) ways: &'static [&'static str],
+    /// Whether it is among those that every change is tested with.
+    pub(super) quick: bool,
+    /// What else than a violation counts as finding it.
+    pub(super) sign: Sign,
+}
+
+const SMALL: &str = "exhaustive --workload small --steps 30";
+const MANIFEST: &str = "exhaustive --workload manifest --steps 30";
+const COMPACT: &str = "exhaustive --workload compact --steps 30";
+const FLUSH: &str = "exhaustive --workload flush --steps 40";
+const SIM: &str = "sim --seeds 20";
+const FAULT: &str = "fault --exhaustive";
+const FLIP: &str = "flip --quick";
+const MODEL: &str = "model --seeds 10";
+const MUTATE: &str = "mutate --count 20000";
+
+/// All fifty.
+pub(super) fn plans() -> Vec<Plan> {
+    WAYS.iter()
+        .zip(1..)
+        .map(|(ways, bug)| Plan { bug, ways, quick: QUICK.contains(&bug), sign: sign(bug) })
+        .collect()
+}
+
+/// What shows the bug, beside a violation.
+fn sign(bug: u8) -> Sign {
+    match bug {
+        bug if PANICS.contains(&bug) => Sign::Panic,
+        bug if HANGS.contains(&bug) => Sign::Hang,
+        _ => Sign::Violation,
+    }
+}
+
+/// Bugs that make the engine panic.
+const PANICS: [u8; 0] = [];
+
+/// Bugs that make the engine wait for ever.
+const HANGS: [u8; 1] = [33];
+
+/// Found within seconds each, and of every kind: logs, manifests, tables, threads, bytes.
+const QUICK: [u8; super::QUICK] = [2, 5, 6, 7, 11, 18, 21, 24, 30, 40, 42, 48];
+
+/// By number, from F01 on.
+const WAYS: [&[&str]; 50] = [
+    &[MANIFEST, FLUSH, SIM],
+    &["checks --only log-bytes", FLIP],
+    &[MANIFEST, FLIP],
+    &[MANIFEST, FLUSH, SIM],
+    &["checks --only shown-stays", FAULT],
+    &["checks --only shown-stays"],
+    &["checks --only group"],
+    &["checks --only shown-stays", FAULT],
+    &["checks --only open-errors", FAULT],
+    &["checks --only stale", SIM],
+    &[SMALL],
+    &["checks --only log-bytes", FLIP],
+    &["checks --only log-bytes", FLIP],
+    &["checks --only log-bytes", FLIP],
+    &[COMPACT, MODEL],
+    &[MANIFEST, SIM],
+    &[MANIFEST, FLUSH],
+    &[SMALL],
+    &[SMALL],
+    &[SMALL],
+    &[SMALL],
+    &["checks --only roll", FAULT],
+    &["checks --only roll", FAULT],
+    &["checks --only roll"],
+    &[SMALL],
+    &[SMALL],
+    &[SMALL],
+    &["checks --only race"],
+    &["checks --only readers", SMALL],
+    &[SMALL],
+    &["checks --only full", FAULT],
+    &["checks --only beside"],
+    &["checks --only progress"],
+    &[SIM, MODEL],
+    &[MODEL],
+    &[SMALL, MODEL],
+    &["checks --only open-errors", FAULT, FLIP],
+    &["checks --only readers", MODEL],
+    &["checks --only merge-errors"],
+    &["checks --only latch"],
+    &["checks --only turns", MODEL],
+    &[SMALL],
+    &[SMALL],
+    &["checks --only limits"],
+    &["checks --only lock"],
+    &["checks --only live-cut"],
+    &["checks --only length", MUTATE],
+    &["checks --only misplaced", FLIP],
+    &["checks --only full"],
+    &["checks --only clock"],
+];

@@ -1,0 +1,146 @@
+//! Joins tables into one sorted run of the newest versions.
+
+use super::Repair;
+use super::names::Spaces;
+use super::report::Part;
+use super::sources::{Planned, runs};
+use crate::error::Result;
+use crate::output::{Outputs, TableMaker};
+use kv_core::{InternalKey, Kind, RangeTombstones, SeqNo, compare_internal};
+use kv_manifest::{FileMeta, LEVELS};
+use kv_sstable::Salvage;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a merge made.
+pub(super) struct Merged {
+    pub(super) tables: Vec<Arc<FileMeta>>,
+    pub(super) spaces: Spaces,
+}
+
+/// One run: disjoint tables in key order, of which one is open.
+struct Run {
+    tables: VecDeque<Planned>,
+    open: Option<(Planned, Salvage)>,
+}
+
+impl Run {
+    fn here(&self) -> Option<InternalKey<'_>> {
+        let (_, salvage) = self.open.as_ref()?;
+        Some(InternalKey { key: salvage.key(), trailer: salvage.trailer() })
+    }
+}
+
+impl Repair<'_> {
+    /// Merges the tables into new ones for the last level, and raises `last_seq`.
+    pub(super) fn merge(
+        &mut self,
+        tables: Vec<Planned>,
+        maker: &TableMaker<'_>,
+        last_seq: &mut SeqNo,
+    ) -> Result<Merged> {
+        let runs = runs(tables, &**self.fs)?;
+        let deletes = runs.iter().flatten().flat_map(|table| table.tombstones.iter().cloned());
+        let deletes = RangeTombstones::seen_by(deletes, &[]);
+        for fragment in deletes.fragments() {
+            *last_seq = fragment.seqs.iter().copied().max().unwrap_or(0).max(*last_seq);
+        }
+        let mut runs: Vec<Run> =
+            runs.into_iter().map(|tables| Run { tables: tables.into(), open: None }).collect();
+        for run in &mut runs {
+            self.step(run);
+        }
+        let none = RangeTombstones::default();
+        let mut outputs = Outputs::new(maker, LEVELS - 1, none, None, None);
+        let mut spaces = Spaces::default();
+        let mut last_key: Option<Vec<u8>> = None;
+        // The number of the table whose version of that key counts.
+        let mut from = 0;
+        while let Some(run) = newest(&mut runs) {
+            if let Some((table, entry)) = &run.open {
+                let (key, trailer) = (entry.key(), entry.trailer());
+                *last_seq = trailer.seq().max(*last_seq);
+                if last_key.as_deref() != Some(key) {
+                    let hidden = deletes.covering(key, SeqNo::MAX) > trailer.seq();
+                    let kind = trailer.kind();
+                    if !hidden && matches!(kind, Some(Kind::Put | Kind::PutExpiring)) {
+                        if outputs.current_size() >= maker.options.table_size {
+                            outputs.cut(key)?;
+                        }
+                        outputs.add(key, trailer, entry.value())?;
+                        spaces.saw(key, entry.value());
+                        self.report.kept += 1;
+                    }
+                    let kept = last_key.get_or_insert_default();
+                    kept.clear();
+                    kept.extend_from_slice(key);
+                    // What the logs say is newer than any table.
+                    from = table.name.as_ref().map_or(u64::MAX, |_| table.number);
+                } else if trailer.seq() == 0 && table.number > from {
+                    self.report.doubtful += 1;
+                    from = table.number;
+                }
+            }
+            self.step(run);
+        }
+        self.report.kept -= spaces.catalog_entries();
+        Ok(Merged { tables: outputs.finish()?, spaces })
+    }
+
+    /// Moves a run to its next entry, and reports what a table has lost once it was read.
+    fn step(&mut self, run: &mut Run) {
+        loop {
+            if let Some((_, salvage)) = &mut run.open
+                && salvage.next()
+            {
+                return;
+            }
+            if let Some((table, salvage)) = run.open.take() {
+                self.finish_table(&table, &salvage);
+            }
+            let Some(table) = run.tables.pop_front() else { return };
+            match table.open(&**self.fs) {
+                Ok(salvage) => run.open = Some((table, salvage)),
+                Err(error) => {
+                    let name = table.name.as_deref().unwrap_or("a table made from logs");
+                    self.report.missing(name, &format!("the table cannot be read: {error}"));
+                }
+            }
+        }
+    }
+
+    fn finish_table(&mut self, table: &Planned, salvage: &Salvage) {
+        let Some(name) = &table.name else { return };
+        self.report.tables += 1;
+        self.report.bytes += table.size();
+        self.progress.done(table.size());
+        for lost in salvage.lost() {
+            let part = Part {
+                offset: lost.offset,
+                end: lost.end,
+                reason: lost.reason.clone(),
+                data: lost.data,
+                keys: lost.keys.clone(),
+            };
+            self.report.lose(name, part);
+        }
+        if let Some(lost) = salvage.entries().and_then(|all| all.checked_sub(salvage.read()))
+            && lost > 0
+        {
+            self.report.lose_entries(name, lost);
+        }
+    }
+}
+
+/// The run whose entry comes first in internal order: of a key, the newest version.
+fn newest(runs: &mut [Run]) -> Option<&mut Run> {
+    let mut first: Option<usize> = None;
+    for (i, run) in runs.iter().enumerate() {
+        let Some(here) = run.here() else { continue };
+        let before = first.and_then(|first| runs.get(first)).and_then(Run::here);
+        if before.is_none_or(|before| compare_internal(here, before).is_lt()) {
+            first = Some(i);
+        }
+    }
+    runs.get_mut(first?)
+}

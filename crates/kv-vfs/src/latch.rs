@@ -1,0 +1,130 @@
+//! Directory syncs that do not forget.
+
+use crate::fs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
+use parking_lot::Mutex;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file system over another one on which a directory sync that failed once fails for ever.
+///
+/// A failed sync may drop what it was to make durable while the names stay readable; a later sync
+/// then succeeds without them, and a power cut takes files that it seemed to have saved. So the
+/// first failure is the answer to all later ones: nothing that needs a durable name can go on
+/// until the store is opened again. Syncs are done one at a time, because one that had begun
+/// before another one failed could still succeed behind it.
+///
+/// A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct LatchedFs {
+    inner: Arc<dyn Fs>,
+    failed: Arc<Mutex<Option<io::ErrorKind>>>,
+}
+
+impl LatchedFs {
+    /// A file system over `inner`, on which no sync has failed yet.
+    pub fn new(inner: Arc<dyn Fs>) -> LatchedFs {
+        LatchedFs { inner, failed: Arc::default() }
+    }
+
+    /// Whether a sync of a directory has failed.
+    pub fn has_failed(&self) -> bool {
+        self.failed.lock().is_some()
+    }
+}
+
+impl Fs for LatchedFs {
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut failed = self.failed.lock();
+        if let Some(kind) = *failed {
+            let why = "an earlier sync of the directory failed; close the store and open it again";
+            return Err(io::Error::new(kind, why));
+        }
+        let synced = self.inner.sync_dir(dir);
+        if let Err(error) = &synced {
+            *failed = Some(error.kind());
+        }
+        synced
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.inner.create_new(path)
+    }
+
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
+        self.inner.open(path, mode)
+    }
+
+    fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
+        self.inner.map(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.hard_link(from, to)
+    }
+
+    fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.inner.canonical(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.inner.list(dir)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        self.inner.metadata(path)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.create_dir(dir)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.inner.remove_dir(dir)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
+        self.inner.lock(path)
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        self.inner.free_space(dir)
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        self.inner.clock()
+    }
+
+    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
+        self.inner.spawn(name, job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fault, FaultFs, MemFs, OpKind};
+
+    #[test]
+    fn a_sync_that_failed_once_fails_for_ever_and_nothing_else_does() {
+        let faults = FaultFs::new(Arc::new(MemFs::new()));
+        let fs = LatchedFs::new(Arc::new(faults.clone()));
+        let root = Path::new("/");
+        fs.sync_dir(root).unwrap();
+        faults.arm(Fault::new(OpKind::SyncDir, io::ErrorKind::StorageFull).times(1));
+        assert_eq!(fs.sync_dir(root).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let later = fs.clone().sync_dir(root).unwrap_err();
+        assert_eq!(later.kind(), io::ErrorKind::StorageFull);
+        assert!(later.to_string().contains("open it again"));
+        fs.create_new(Path::new("/a")).unwrap();
+        assert_eq!(faults.calls()[&OpKind::SyncDir], 2, "the third never reached the disk");
+    }
+}

@@ -1,0 +1,93 @@
+//! Every interleaving of small runs of the log itself: who does a round, who waits for it, and who
+//! hears of its failure. A wake-up that is lost is a deadlock, which the checker reports.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p kv-wal --release --test loom
+//! ```
+#![cfg(loom)]
+
+use kv_vfs::{Fault, FaultError, FaultFs, MemFs, OpKind};
+use kv_wal::{Error, Log, LogOptions, Result, Segment};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+struct World {
+    fs: FaultFs,
+    log: Log,
+}
+
+impl World {
+    fn new() -> Arc<World> {
+        let fs = FaultFs::new(Arc::new(MemFs::volatile()));
+        let segment = Segment::create(&fs, Path::new("/000001.log"), 1).unwrap();
+        let log = Log::start(segment, None, 1, LogOptions::default()).unwrap();
+        Arc::new(World { fs, log })
+    }
+
+    fn write_durably(&self) -> Result<()> {
+        let (appended, ()) = self.log.append(1, &[b"x"], |_| Ok::<_, Error>(()))?;
+        self.log.sync_to(appended.position)
+    }
+
+    fn write(&self) -> Result<()> {
+        let (appended, ()) = self.log.append(1, &[b"x"], |_| Ok::<_, Error>(()))?;
+        self.log.write_to(appended.position)
+    }
+}
+
+fn model(run: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(run);
+}
+
+#[test]
+fn a_failed_sync_is_heard_by_the_leader_and_by_every_follower() {
+    model(|| {
+        let world = World::new();
+        world.fs.arm(Fault::new(OpKind::Sync, FaultError::from(io::ErrorKind::Other)).times(1));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                loom::thread::spawn(move || world.write_durably())
+            })
+            .collect();
+        assert!(world.write_durably().is_err());
+        assert!(others.into_iter().all(|other| other.join().unwrap().is_err()));
+        assert!(world.log.failure().is_some());
+    });
+}
+
+#[test]
+fn everyone_who_waits_for_a_round_is_woken() {
+    model(|| {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let other = loom::thread::spawn(move || other.write_durably());
+        let third = Arc::clone(&world);
+        let third = loom::thread::spawn(move || third.write());
+        world.write_durably().unwrap();
+        other.join().unwrap().unwrap();
+        third.join().unwrap().unwrap();
+        assert_eq!(world.log.next_seq(), 4);
+    });
+}
+
+#[test]
+fn a_roll_beside_a_finish_ends() {
+    model(|| {
+        let world = World::new();
+        let writer = Arc::clone(&world);
+        let writer = loom::thread::spawn(move || writer.write());
+        let closer = Arc::clone(&world);
+        let closer = loom::thread::spawn(move || closer.log.finish());
+        let next = Segment::create(&world.fs, Path::new("/000002.log"), 2).unwrap();
+        let rolled = world.log.roll(next, |_| ());
+        assert!(matches!(rolled, Ok(()) | Err(Error::Finished { .. })));
+        let written = writer.join().unwrap();
+        assert!(matches!(written, Ok(()) | Err(Error::Finished { .. })));
+        closer.join().unwrap().unwrap();
+        assert_eq!(world.log.synced(), world.log.end());
+    });
+}

@@ -1,0 +1,11 @@
+//! The operations of a batch.
+#![no_main]
+
+use kv_crashtest::hostile::Target;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    if let Err(broken) = Target::Batch.run(input) {
+        panic!("{broken}");
+    }
+});

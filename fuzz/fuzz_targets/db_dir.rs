@@ -1,0 +1,11 @@
+//! All files of a store, and operations on it.
+#![no_main]
+
+use kv_crashtest::hostile::Target;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    if let Err(broken) = Target::Dir.run(input) {
+        panic!("{broken}");
+    }
+});
