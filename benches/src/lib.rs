@@ -2,6 +2,16 @@
 //! runs do the same work.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the real clock, threads and files"
+)]
+
+pub mod keys;
+pub mod kv;
+pub mod seen;
+pub mod store;
+pub mod values;
 
 /// A fast generator of pseudo-random numbers (xorshift64*), the same for the same seed.
 #[derive(Clone, Debug)]
