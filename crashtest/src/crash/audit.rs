@@ -3,7 +3,9 @@
 //!
 //! The manifest as it is durable says which tables and logs there must be. These, every log above
 //! the floor, `CURRENT`, and all names of them must have nothing pending. The end of the manifest
-//! itself may be pending: an edit does not count before it is durable.
+//! itself may be pending: an edit does not count before it is durable. So may the switch of
+//! `CURRENT` to a new manifest, which a background thread does beside the acknowledgements: then
+//! what the old one names and what the new one names must both be there.
 
 use crate::oracle::{DIR, Violation};
 use kv_manifest::{FileName, Manifest};
@@ -13,9 +15,22 @@ use std::path::Path;
 
 /// Names the first dependency that is not durable.
 pub(crate) fn audit(fs: &MemFs) -> Result<(), Violation> {
+    judge(fs, &fs.crash())?;
+    match fs.pending().iter().any(switches) {
+        true => judge(fs, &fs.crash_with(&mut switches)),
+        false => Ok(()),
+    }
+}
+
+/// Whether the operation makes `CURRENT` name another manifest.
+fn switches(op: &PendingOp) -> bool {
+    matches!(op, PendingOp::Rename(_, to) if *to == FileName::Current.path(Path::new(DIR)))
+}
+
+/// Compares what is pending with what the manifest of `durable`, a state that a cut may leave, names.
+fn judge(fs: &MemFs, durable: &MemFs) -> Result<(), Violation> {
     let dir = Path::new(DIR);
-    let durable = fs.crash();
-    let state = Manifest::read(&durable, dir).map_err(|e| format!("the durable manifest: {e}"))?;
+    let state = Manifest::read(durable, dir).map_err(|e| format!("the durable manifest: {e}"))?;
     let state = state.ok_or("something was acknowledged, and no manifest is durable")?;
     let mut needed: BTreeSet<FileName> = [FileName::Current].into();
     for (_, meta) in state.version.files() {
@@ -42,7 +57,7 @@ pub(crate) fn audit(fs: &MemFs) -> Result<(), Violation> {
     needed.extend(
         logs.filter(|name| matches!(name, FileName::Log(number) if *number >= state.log_floor)),
     );
-    for op in fs.pending() {
+    for op in fs.pending().into_iter().filter(|op| !switches(op)) {
         let (path, contents) = match &op {
             PendingOp::Write(path, ..) => (path, true),
             PendingOp::SetLen(..) => continue,
