@@ -8,6 +8,7 @@
     reason = "a program beside the store works on the real files, not through its seam"
 )]
 
+mod bench;
 mod ci;
 mod fuzz;
 mod harness;
@@ -22,6 +23,8 @@ usage: cargo xtask <chore>
   ci      everything that is checked before a change is taken (runs .ci/run)
   tidy    the project's rules that no compiler checks
 
+  bench       what guards the speed; `cargo xtask bench` says more
+
   crashtest   tries to make the engine lose something; `cargo xtask crashtest --help`
   model       random operations against a model; `cargo xtask model --help`
   fuzz        runs every fuzz target; `--minutes N` each
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let chore = arguments.first().map(String::as_str);
     let done = match chore {
+        Some("bench") => bench::run(root(), arguments.get(1..).unwrap_or_default()),
         Some("ci") => ci::run(root()),
         Some("tidy") => tidy::run(root()),
         Some("fuzz") => fuzz::run(root(), &arguments),
