@@ -1,5 +1,10 @@
-//! What the benchmarks share: keys, values, and a small generator of random numbers, so that two
-//! runs do the same work.
+//! The workload driver behind `kv bench`, and what the benchmarks share.
+//!
+//! [`store`] is the seam to an engine, [`kv`] this project's own behind it. A [`Bench`] runs
+//! [`Workload`]s on a store and answers a [`Row`] for each. Keys, values and operations follow from
+//! the options and a seed, so that two engines, or two runs, do the same work; what is read is
+//! compared with what was written. What is measured, and how not to fool oneself:
+//! `docs/benchmarks.md`.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -7,11 +12,30 @@
     reason = "a benchmark measures the real clock, threads and files"
 )]
 
+mod bench;
+mod config;
+pub mod crash;
+mod drive;
 pub mod keys;
 pub mod kv;
+mod latency;
+pub mod measure;
+mod model;
+mod permute;
+pub mod report;
 pub mod seen;
 pub mod store;
 pub mod values;
+mod work;
+mod workload;
+pub mod zipf;
+
+pub use anyhow::Error;
+pub use bench::Bench;
+pub use config::{Config, Filler};
+pub use drive::{Silent, Watch};
+pub use report::Row;
+pub use workload::Workload;
 
 /// A fast generator of pseudo-random numbers (xorshift64*), the same for the same seed.
 #[derive(Clone, Debug)]
@@ -30,6 +54,12 @@ impl Random {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// A number from 0 up to and without 1.
+    #[inline]
+    pub fn unit(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// A number below `limit`.

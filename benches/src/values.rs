@@ -41,6 +41,11 @@ impl Values {
         self.pool.get(at..at + self.expected.len).unwrap_or_default()
     }
 
+    /// Bytes of a value.
+    pub(crate) fn value_len(&self) -> usize {
+        self.expected.len
+    }
+
     /// What knows them without holding them.
     pub fn expected(&self) -> Expected {
         self.expected.clone()

@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+use crate::bench;
 use crate::form::Format;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -140,6 +141,9 @@ Examples:
   kv inspect manifest data/MANIFEST-000004
   kv inspect table data/000012.sst --entries", long_about = INSPECT_ABOUT)]
     Inspect(InspectWhat),
+    /// Measure how fast the store is here: the workloads of db_bench and YCSB
+    #[command(after_help = bench::args::examples(), long_about = bench::args::about())]
+    Bench(Box<bench::args::Bench>),
     /// Print a script that completes this program's arguments in a shell
     #[command(after_help = "\
 Examples:

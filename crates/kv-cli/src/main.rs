@@ -1,9 +1,9 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
-//! `maintain`, `repair` and `inspect` a group of commands. `form` knows how bytes are shown and given, `records` how
-//! a key and its value stand in a line of a file. `store` opens the store, `output` and `failure`
-//! are the ways out.
+//! `maintain`, `repair`, `inspect` and `bench` a group of commands. `form` knows how bytes are shown
+//! and given, `records` how a key and its value stand in a line of a file. `store` opens the store,
+//! `output` and `failure` are the ways out.
 //!
 //! Exit codes: 0 done; 1 the key, keyspace or store is not there; 2 wrong usage; 3 the store, a
 //! file or the input is damaged or refused. What went wrong is one line on standard error. A
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod data;
 mod dump;
 mod failure;
@@ -58,6 +59,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Verify => repair::verify(dir, &mut out),
         Command::Repair(args) => repair::repair(args, &mut out),
         Command::Inspect(what) => inspect::inspect(what, &mut out),
+        Command::Bench(args) => bench::bench(*args, &mut out),
         Command::Completions { shell } => completions(shell, &mut out),
     }?;
     out.finish()

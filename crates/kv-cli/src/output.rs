@@ -33,6 +33,11 @@ impl Output {
         self.line(Value::Object(object).to_string().as_bytes())
     }
 
+    /// Hands on what is buffered, for a reader who waits for it.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.to.flush().map_err(Failure::output)
+    }
+
     /// Hands on what is buffered, and tells whether that was possible.
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.to.flush().map_err(Failure::output)

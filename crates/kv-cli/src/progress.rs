@@ -30,6 +30,14 @@ pub(crate) fn reading(what: &'static str, total: Option<u64>) -> ProgressBar {
     }
 }
 
+/// Work that comes in parts, each of so many operations; `begin` is called for each.
+pub(crate) fn operations() -> ProgressBar {
+    let form = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta}";
+    let bar = moving(ProgressBar::new(0), "", form);
+    bar.disable_steady_tick();
+    bar
+}
+
 fn moving(bar: ProgressBar, what: &'static str, form: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
