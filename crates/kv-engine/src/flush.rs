@@ -9,7 +9,6 @@ use crate::output::{Outputs, TableMaker};
 use crate::snapshots::Kept;
 use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
-use kv_core::{Cursor as _, Trailer};
 use kv_manifest::{FileMeta, LEVELS, VersionEdit};
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
@@ -17,14 +16,8 @@ use std::sync::atomic::Ordering;
 
 /// The keys that a memtable spans: first key, and last key or tombstone end.
 pub(crate) fn span(buffer: &WriteBuffer) -> Option<(Bytes, Bytes)> {
-    let mut cursor = buffer.table.cursor();
-    let mut span = None;
-    let _: Result<(), std::convert::Infallible> = cursor.first();
-    if cursor.valid() {
-        let first = Bytes::copy_from_slice(cursor.key());
-        let _: Result<(), std::convert::Infallible> = cursor.last();
-        span = Some((first, Bytes::copy_from_slice(cursor.key())));
-    }
+    let span = buffer.table.key_span();
+    let span = span.map(|(a, b)| (Bytes::copy_from_slice(a), Bytes::copy_from_slice(b)));
     let deleted = buffer.table.range_tombstone_span();
     match (span, deleted) {
         (Some((first, last)), Some((start, end))) => Some((first.min(start), last.max(end))),
@@ -45,11 +38,9 @@ pub(crate) fn flush_buffer(
     let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
     let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
     let mut outputs = Outputs::new(maker, level, retained, None, None);
-    let mut cursor = buffer.table.cursor();
+    let mut entries = buffer.table.sorted();
     let mut last_key: Vec<u8> = Vec::new();
-    cursor.seek(&[], Trailer::MAX)?;
-    while cursor.valid() {
-        let (key, trailer, value) = (cursor.key(), cursor.trailer(), cursor.value());
+    while let Some((key, trailer, value)) = entries.next() {
         // A level below 0 holds tables of the usual size; no key is split over two.
         if level > 0 {
             if outputs.current_size() >= maker.options.table_size && key != last_key {
@@ -63,7 +54,6 @@ pub(crate) fn flush_buffer(
             Verdict::Keep(trailer) => outputs.add(key, trailer, value)?,
             Verdict::Tombstone(trailer) => outputs.add(key, trailer, &[])?,
         }
-        cursor.next()?;
     }
     outputs.finish()
 }

@@ -8,7 +8,6 @@ use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use memmap2::{MmapOptions, MmapRaw};
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicU64 as Word;
 
 /// From this size on memory is mapped and asked to lie in huge pages: a search touches a dozen
 /// places all over it, and each would need its own entry in the processor's page table cache.
@@ -16,6 +15,10 @@ const HUGE_PAGE: usize = 2 << 20;
 
 /// The bytes of one allocation unit; everything is aligned to it.
 pub(crate) const UNIT: usize = 8;
+
+/// The bytes of a cache line, and how many lines are asked for ahead of the next allocation.
+const LINE: usize = 64;
+const AHEAD_LINES: usize = 4;
 
 /// The most bytes that `u32` offsets in [`UNIT`]s reach.
 const MAX_LEN: usize = (u32::MAX as usize).saturating_mul(UNIT);
@@ -62,6 +65,21 @@ impl Zeroed {
         let base = NonNull::new(map.as_mut_ptr())?;
         Some(Zeroed { base, len, owner: Owner::Map { _map: map } })
     }
+
+    /// Asks the processor to load the line at an offset; nothing where it knows no such request.
+    #[inline]
+    fn prefetch(&self, offset: usize) {
+        let address = self.base.as_ptr().wrapping_add(offset).cast_const();
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: a prefetch reads nothing that the program sees and faults at no address; SSE
+        // is part of x86_64.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>());
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+        let _ = address;
+    }
 }
 
 impl Drop for Zeroed {
@@ -75,27 +93,49 @@ impl Drop for Zeroed {
 }
 
 /// A fixed number of atomic words, all zero at first.
-pub(crate) struct Words(Zeroed);
+pub(crate) struct Words {
+    memory: Zeroed,
+    /// As in [`Arena`].
+    #[cfg(all(loom, test))]
+    modelled: Vec<AtomicU64>,
+}
 
 impl Words {
     pub(crate) fn new(count: usize) -> Words {
-        Words(Zeroed::new(count.max(1) * size_of::<Word>()))
+        let count = count.max(1);
+        Words {
+            memory: Zeroed::new(count * size_of::<u64>()),
+            #[cfg(all(loom, test))]
+            modelled: (0..count).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// Asks the processor to load the line at a byte.
+    #[inline]
+    pub(crate) fn prefetch(&self, byte: usize) {
+        self.memory.prefetch(byte);
     }
 }
 
 impl Deref for Words {
-    type Target = [Word];
+    type Target = [AtomicU64];
 
+    #[cfg(not(all(loom, test)))]
     #[inline]
-    fn deref(&self) -> &[Word] {
+    fn deref(&self) -> &[AtomicU64] {
         // SAFETY: the memory is aligned, `len` bytes long, initialised (zeroed), lives as long as
         // `self`, and is reached in no other way than through these atomics.
         unsafe {
             std::slice::from_raw_parts(
-                self.0.base.as_ptr().cast::<Word>(),
-                self.0.len / size_of::<Word>(),
+                self.memory.base.as_ptr().cast::<AtomicU64>(),
+                self.memory.len / size_of::<u64>(),
             )
         }
+    }
+
+    #[cfg(all(loom, test))]
+    fn deref(&self) -> &[AtomicU64] {
+        &self.modelled
     }
 }
 
@@ -141,6 +181,11 @@ impl Arena {
         }
         // Relaxed: the offset alone makes the bytes the caller's own; links publish what they hold.
         let at = self.used.0.fetch_add(len, Ordering::Relaxed);
+        // What comes next will write the lines behind: they are fetched while other things are
+        // done, for the first atomic operation after a write waits until it is in the cache.
+        for line in 0..AHEAD_LINES {
+            self.prefetch(at + len + line * LINE);
+        }
         (at <= self.capacity && len <= self.capacity - at).then_some(at)
     }
 
@@ -203,19 +248,10 @@ impl Arena {
         &self.modelled.1[offset / 8]
     }
 
-    /// Asks the processor to load the line at an offset; nothing where it knows no such request.
+    /// Asks the processor to load the line at an offset.
     #[inline]
     pub(crate) fn prefetch(&self, offset: usize) {
-        let address = self.memory.base.as_ptr().wrapping_add(offset).cast_const();
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        // SAFETY: a prefetch reads nothing that the program sees and faults at no address; SSE
-        // is part of x86_64.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>());
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let _ = address;
+        self.memory.prefetch(offset);
     }
 
     /// Copies `bytes` to an offset.

@@ -28,36 +28,36 @@ impl Cursor for MemCursor {
     type Error = Infallible;
 
     fn first(&mut self) -> Result<(), Infallible> {
-        self.at = self.table.list().first();
+        self.at = self.table.ordered().list().first();
         Ok(())
     }
 
     fn last(&mut self) -> Result<(), Infallible> {
-        self.at = self.table.list().last();
+        self.at = self.table.ordered().list().last();
         Ok(())
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), Infallible> {
-        let list = self.table.list();
+        let list = self.table.ordered().list();
         self.at = list.seek(&list.target(key, trailer));
         Ok(())
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<(), Infallible> {
-        let list = self.table.list();
+        let list = self.table.ordered().list();
         self.at = list.seek_before(&list.target(key, Trailer::MAX));
         Ok(())
     }
 
     #[inline]
     fn next(&mut self) -> Result<(), Infallible> {
-        self.at = self.at.and_then(|at| self.table.list().next(at));
+        self.at = self.at.and_then(|at| self.table.ordered().list().next(at));
         Ok(())
     }
 
     #[inline]
     fn prev(&mut self) -> Result<(), Infallible> {
-        self.at = self.at.and_then(|at| self.table.list().prev(at));
+        self.at = self.at.and_then(|at| self.table.ordered().list().prev(at));
         Ok(())
     }
 
@@ -68,16 +68,16 @@ impl Cursor for MemCursor {
 
     #[inline]
     fn key(&self) -> &[u8] {
-        self.table.list().nodes().key(self.node())
+        self.table.ordered().list().nodes().key(self.node())
     }
 
     #[inline]
     fn trailer(&self) -> Trailer {
-        self.table.list().nodes().trailer(self.node())
+        self.table.ordered().list().nodes().trailer(self.node())
     }
 
     #[inline]
     fn value(&self) -> &[u8] {
-        self.table.list().nodes().value(self.node())
+        self.table.ordered().list().nodes().value(self.node())
     }
 }

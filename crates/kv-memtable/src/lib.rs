@@ -1,9 +1,10 @@
 //! A sorted table of entries in memory: what a log-structured store writes to first.
 //!
-//! Any number of threads insert and read at once, without a lock. All entries lie in one piece
-//! of memory of fixed size, so that memory is known to the byte and [`Full`] is the answer when
-//! it is used up. Range tombstones lie beside the entries: they hide nothing here, the reader
-//! compares sequence numbers.
+//! Any number of threads insert and read at once; inserts and gets take no lock. An insert puts
+//! its entry into an index by hash, where a get finds it; the order is made when a cursor or a
+//! walk asks for it. All entries lie in one piece of memory of fixed size, so that memory is known
+//! to the byte and [`Full`] is the answer when it is used up. Range tombstones lie beside the
+//! entries: they hide nothing here, the reader compares sequence numbers.
 //!
 //! ```
 //! use kv_core::{Cursor, Kind, Trailer, hash64};
@@ -36,12 +37,17 @@
 
 mod arena;
 mod cursor;
-mod filter;
+mod index;
 mod memtable;
 mod node;
+mod ordered;
+mod pending;
 mod skiplist;
+mod sort;
+mod sorted;
 mod sync;
 mod tombstones;
 
 pub use cursor::MemCursor;
 pub use memtable::{Full, Memtable};
+pub use sorted::Sorted;

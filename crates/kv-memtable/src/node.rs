@@ -1,4 +1,5 @@
-//! Nodes of the list as they lie in the arena, and the links between them.
+//! Entries as they lie in the arena, and the links between them: the chain of a bucket, the stack
+//! of entries that wait to be ordered, and the ordered list.
 //!
 //! ```text
 //! offset  what
@@ -7,9 +8,10 @@
 //!      8  trailer u64
 //!     16  length of the key u24 | height u8
 //!     20  length of the value u32
-//!     24  previous node u32
+//!     24  previous node u32; before the node is in the list, the one below it on the stack
 //!     28  next node at level 0 u32
-//!     32  key | value
+//!     32  next node of the chain u32
+//!     36  key | value
 //! ```
 //!
 //! The tower grows down from the node, so that all places are fixed, and a search that goes down
@@ -24,7 +26,7 @@
 //!   only if it was linked there.
 //! * Nodes are never freed before the whole arena.
 
-use crate::arena::{Arena, UNIT};
+use crate::arena::{Arena, UNIT, Words};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use kv_core::Trailer;
 use std::num::NonZeroU32;
@@ -47,13 +49,17 @@ struct Fixed {
 
 const PREV_AT: usize = size_of::<Fixed>();
 const NEXT_AT: usize = PREV_AT + 4;
-const KEY_AT: usize = NEXT_AT + 4;
+const CHAIN_AT: usize = NEXT_AT + 4;
+const KEY_AT: usize = CHAIN_AT + 4;
 const LEVEL_LEN: usize = 16;
+/// The bytes of a cache line, and how many of them an entry of usual size touches.
+const LINE: usize = 64;
+const ENTRY_LINES: usize = 3;
 const KEY_LEN_BITS: u32 = 24;
 const KEY_LEN_MASK: u32 = (1 << KEY_LEN_BITS) - 1;
 
-const _: () = assert!(KEY_AT == 32 && align_of::<Fixed>() <= UNIT);
-const _: () = assert!(KEY_AT.is_multiple_of(UNIT) && LEVEL_LEN.is_multiple_of(UNIT));
+const _: () = assert!(KEY_AT == 36 && align_of::<Fixed>() <= UNIT);
+const _: () = assert!(LEVEL_LEN.is_multiple_of(UNIT));
 
 /// The bytes below a node.
 const fn tower_len(height: usize) -> usize {
@@ -113,6 +119,12 @@ impl Link<'_> {
         self.0.store(raw(to), Ordering::Relaxed);
     }
 
+    /// Points the link to a node, for all to see. For links that only one thread at a time sets.
+    #[inline]
+    pub(crate) fn publish(self, to: NodeId) {
+        self.0.store(raw(Some(to)), Ordering::Release);
+    }
+
     /// Points the link to `to` if it points to `from`; otherwise answers where it points.
     #[inline]
     pub(crate) fn replace(self, from: Option<NodeId>, to: NodeId) -> Result<(), Option<NodeId>> {
@@ -146,10 +158,134 @@ impl HeadBound<'_> {
         self.0.store(!head, Ordering::Relaxed);
     }
 
-    /// Lowers the bound to the head of a node that the link has been pointed to.
+    /// Lowers the bound to the head of a node that the link has been pointed to. One thread at a
+    /// time.
     #[inline]
     pub(crate) fn lower(self, head: u64) {
-        self.0.fetch_max(!head, Ordering::Release);
+        self.0.store(!head, Ordering::Release);
+    }
+}
+
+/// A link with a number beside it; both change at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Tagged<'a>(&'a AtomicU64);
+
+/// What a [`Tagged`] holds.
+pub(crate) type TagAndNode = (u32, Option<NodeId>);
+
+#[inline]
+fn join((tag, node): TagAndNode) -> u64 {
+    u64::from(tag) << 32 | u64::from(raw(node))
+}
+
+#[inline]
+fn split(word: u64) -> TagAndNode {
+    ((word >> 32) as u32, id(word as u32))
+}
+
+impl Tagged<'_> {
+    /// What it holds; all that was written before the node was linked is visible.
+    #[inline]
+    pub(crate) fn load(self) -> TagAndNode {
+        split(self.0.load(Ordering::Acquire))
+    }
+
+    /// Changes it if it holds `from`; otherwise answers what it holds.
+    #[inline]
+    pub(crate) fn replace(self, from: TagAndNode, to: TagAndNode) -> Result<(), TagAndNode> {
+        self.0
+            .compare_exchange(join(from), join(to), Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
+            .map_err(split)
+    }
+
+    /// Sets bits of the number.
+    #[inline]
+    pub(crate) fn set_bits(self, bits: u32) {
+        self.0.fetch_or(u64::from(bits) << 32, Ordering::AcqRel);
+    }
+}
+
+/// The place of one [`Tagged`]; empty at first.
+pub(crate) struct TaggedLink(AtomicU64);
+
+impl TaggedLink {
+    pub(crate) fn new() -> TaggedLink {
+        TaggedLink(AtomicU64::new(0))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Tagged<'_> {
+        Tagged(&self.0)
+    }
+}
+
+/// A fixed number of [`Tagged`]s; all are empty at first.
+pub(crate) struct TaggedLinks(Words);
+
+impl TaggedLinks {
+    pub(crate) fn new(count: usize) -> TaggedLinks {
+        TaggedLinks(Words::new(count))
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> Tagged<'_> {
+        Tagged(&self.0[at])
+    }
+
+    /// Asks the processor for a link.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize) {
+        self.0.prefetch(at * size_of::<u64>());
+    }
+}
+
+/// The place of one [`Link`]; it points nowhere at first.
+pub(crate) struct NodeCell(AtomicU32);
+
+impl NodeCell {
+    pub(crate) fn new(node: Option<NodeId>) -> NodeCell {
+        NodeCell(AtomicU32::new(raw(node)))
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Link<'_> {
+        Link(&self.0)
+    }
+}
+
+/// A node behind the numbers that sort it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ranked(u128);
+
+impl Ranked {
+    #[inline]
+    pub(crate) fn new(rank: u64, second: u32, node: NodeId) -> Ranked {
+        Ranked(u128::from(rank) << 64 | u128::from(second) << 32 | u128::from(raw(Some(node))))
+    }
+
+    /// The first number.
+    #[inline]
+    pub(crate) fn rank(self) -> u64 {
+        (self.0 >> 64) as u64
+    }
+
+    /// The second number.
+    #[inline]
+    pub(crate) fn second(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The node, among those of the same list as ever.
+    #[inline]
+    pub(crate) fn node(self) -> NodeId {
+        // The low bits are those of an id, so they are not zero and the 1 is never taken.
+        NodeId(NonZeroU32::new(self.0 as u32).unwrap_or(NonZeroU32::MIN))
     }
 }
 
@@ -157,8 +293,8 @@ impl HeadBound<'_> {
 pub(crate) struct Nodes {
     arena: Arena,
     root: NodeId,
-    /// The last node of each level, or the root.
-    tails: [AtomicU32; MAX_HEIGHT],
+    /// The last node of the list, or the root.
+    tail: NodeCell,
     /// Bytes that towers may still take over the usual height.
     spare: AtomicUsize,
 }
@@ -174,9 +310,11 @@ impl Nodes {
         // Twice what the towers over the smallest nodes are expected to take.
         let spare = capacity / 8;
         let nodes = Nodes {
-            arena: Arena::new(capacity.saturating_add(spare + ROOT_AT + KEY_AT)),
+            arena: Arena::new(
+                capacity.saturating_add(spare + ROOT_AT + KEY_AT.next_multiple_of(UNIT)),
+            ),
             root: ROOT,
-            tails: std::array::from_fn(|_| AtomicU32::new(raw(Some(ROOT)))),
+            tail: NodeCell::new(Some(ROOT)),
             spare: AtomicUsize::new(spare),
         };
         let fixed = Fixed { head: 0, trailer: 0, key_len: 0, value_len: 0 };
@@ -276,7 +414,7 @@ impl Nodes {
 
     #[inline]
     fn has_level(&self, node: NodeId, level: usize) -> bool {
-        level < (self.fixed(node).key_len >> KEY_LEN_BITS) as usize
+        level < self.height(node)
     }
 
     /// The link from a node to the one behind it at `level`.
@@ -308,16 +446,44 @@ impl Nodes {
         Link(unsafe { self.arena.atomic_u32(node.offset() + PREV_AT) })
     }
 
-    /// The link to the last node of a level: a place to look for the end from.
+    /// The link from a node to the one below it on the stack: the same place, for a node is on the
+    /// stack before it is in the list.
     #[inline]
-    pub(crate) fn tail(&self, level: usize) -> Link<'_> {
-        Link(&self.tails[level])
+    pub(crate) fn below(&self, node: NodeId) -> Link<'_> {
+        self.prev(node)
+    }
+
+    /// The link from a node to the next of its chain.
+    #[inline]
+    pub(crate) fn chain(&self, node: NodeId) -> Link<'_> {
+        // SAFETY: as in `prev`.
+        Link(unsafe { self.arena.atomic_u32(node.offset() + CHAIN_AT) })
+    }
+
+    /// How many levels the node has.
+    #[inline]
+    pub(crate) fn height(&self, node: NodeId) -> usize {
+        (self.fixed(node).key_len >> KEY_LEN_BITS) as usize
+    }
+
+    /// The link to the last node of the list: a place to look for the end from.
+    #[inline]
+    pub(crate) fn tail(&self) -> Link<'_> {
+        self.tail.get()
     }
 
     /// Asks the processor for the node's first line.
     #[inline]
     pub(crate) fn prefetch(&self, node: NodeId) {
         self.arena.prefetch(node.offset());
+    }
+
+    /// Asks the processor for all of a short entry.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, node: NodeId) {
+        for line in 0..ENTRY_LINES {
+            self.arena.prefetch(node.offset() + line * LINE);
+        }
     }
 
     /// The arena bytes in use.

@@ -1,15 +1,15 @@
 //! A skip list that grows while it is read: entries are linked in, and never moved or removed.
 //!
-//! Who may do what: any number of threads insert, any number read, at the same time, with no
-//! lock. A reader never waits and never starts over.
+//! Who may do what: one thread at a time links nodes in, any number read meanwhile, with no lock.
+//! A reader never waits and never starts over. Whoever links sees to it that it is alone; were it
+//! not, entries would be lost from the list, and nothing worse.
 //!
 //! INVARIANTS
 //! 1. Each level is sorted by key ascending, then newest first, and has no cycle.
-//! 2. What is linked at a level is linked at all levels below it: an insert goes from level 0 up.
-//! 3. A node's back link points to some node before it. It only ever moves forward, and once
-//!    every insert has returned, it points to the very neighbour: whoever links a node in front
-//!    of another moves that one's back link to it, unless it points even further.
-//! 4. The tail of a level is to the end of that level what a back link is to a node.
+//! 2. What is linked at a level is linked at all levels below it: a node is linked from level 0 up.
+//! 3. A node's back link points to some node before it. It only ever moves forward, and while
+//!    nothing is being linked it points to the very neighbour.
+//! 4. The tail is to the end of the list what a back link is to a node.
 //!
 //! So the neighbour before is found by walking forward from a hint, and the walk is short.
 //!
@@ -29,11 +29,14 @@ pub(crate) struct Target<'a> {
     trailer: Trailer,
 }
 
-/// Two neighbours at one level, between which a target belongs.
+/// Two neighbours, between which a target belongs.
 struct Gap {
     before: NodeId,
     behind: Option<NodeId>,
 }
+
+/// How many nodes ahead of use the processor is asked for one.
+const AHEAD: usize = 8;
 
 pub(crate) struct Skiplist {
     nodes: Nodes,
@@ -50,8 +53,14 @@ impl Skiplist {
         Skiplist { nodes: Nodes::new(capacity), prefix: prefix.into(), height: AtomicUsize::new(1) }
     }
 
+    #[inline]
     pub(crate) fn nodes(&self) -> &Nodes {
         &self.nodes
+    }
+
+    /// How many bytes the hint has.
+    pub(crate) fn prefix_len(&self) -> usize {
+        self.prefix.len()
     }
 
     #[inline]
@@ -85,65 +94,97 @@ impl Skiplist {
         }
     }
 
-    /// Adds an entry; `false` where the arena has no room for it. `random` decides the height of
-    /// its tower.
+    /// Writes a node that is not in the list yet; `None` where the arena has no room for it.
+    /// `random` decides the height of its tower.
     #[inline]
-    pub(crate) fn insert(&self, key: &[u8], trailer: Trailer, value: &[u8], random: u32) -> bool {
-        let target = self.target(key, trailer);
+    pub(crate) fn allocate(
+        &self,
+        key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+        random: u32,
+    ) -> Option<NodeId> {
         let height = self.nodes.grant(tower_height(random));
-        let Some(node) = self.nodes.allocate(height, target.head, key, trailer, value) else {
-            return false;
-        };
-        let before = self.all_before(&target, height);
-        for (level, before) in before.into_iter().enumerate().take(height) {
-            self.link(node, level, before, &target);
+        self.nodes.allocate(height, self.head(key), key, trailer, value)
+    }
+
+    /// Links nodes in, which are sorted. One thread at a time.
+    pub(crate) fn link_all(&self, sorted: &[NodeId]) {
+        let mut finger = [self.nodes.root(); MAX_HEIGHT];
+        for (at, &node) in sorted.iter().enumerate() {
+            if let Some(&ahead) = sorted.get(at + AHEAD) {
+                self.nodes.prefetch(ahead);
+            }
+            self.link(node, &mut finger);
+        }
+    }
+
+    /// Links a node in. `finger` holds at each level a node before it, and then the last one that
+    /// is not behind it: the shorter the way from there, the faster.
+    #[inline]
+    fn link(&self, node: NodeId, finger: &mut [NodeId; MAX_HEIGHT]) {
+        let target = self.target_of(node);
+        let height = self.nodes.height(node);
+        self.move_finger(&target, finger);
+        for (level, place) in finger.iter_mut().enumerate().take(height) {
+            let before = std::mem::replace(place, node);
+            let behind = self.nodes.next(before, level).load();
+            self.nodes.next(node, level).init(behind);
+            if level == 0 {
+                self.nodes.prev(node).init(Some(before));
+            } else if let Some(behind) = behind {
+                self.nodes.next_head(node, level).init(self.nodes.head(behind));
+            }
+            self.nodes.next(before, level).publish(node);
+            if level > 0 {
+                self.nodes.next_head(before, level).lower(target.head);
+            } else {
+                behind.map_or(self.nodes.tail(), |behind| self.nodes.prev(behind)).publish(node);
+            }
         }
         if height > self.height.load(Ordering::Relaxed) {
-            self.height.fetch_max(height, Ordering::Relaxed);
+            self.height.store(height, Ordering::Relaxed);
         }
-        true
     }
 
-    /// A node before the target at each of the `height` lowest levels, mostly the very neighbour.
+    /// Moves a finger forward to the last nodes before the target: up as far as there is a node to
+    /// pass, and down again.
     #[inline]
-    fn all_before(&self, target: &Target<'_>, height: usize) -> [NodeId; MAX_HEIGHT] {
-        if let Some(tails) = self.tails_before(target, height) {
-            return tails;
+    fn move_finger(&self, target: &Target<'_>, finger: &mut [NodeId; MAX_HEIGHT]) {
+        let height = self.height.load(Ordering::Relaxed);
+        let mut level = 0;
+        while level < height && self.passes(finger[level], level, target).is_some() {
+            level += 1;
         }
-        let mut all = [self.nodes.root(); MAX_HEIGHT];
-        self.search(target, |level, before| {
-            all[level] = before;
-            // Linking compares with the node behind.
-            if level < height
-                && let Some(behind) = self.nodes.next(before, level).load()
-            {
-                self.nodes.prefetch(behind);
+        // Where the level above has moved, that place is further on than the finger's.
+        let mut further = None;
+        while level > 0 {
+            level -= 1;
+            let mut before = further.unwrap_or(finger[level]);
+            while let Some(next) = self.passes(before, level, target) {
+                before = next;
+                further = Some(next);
             }
-        });
-        all
-    }
-
-    /// The last nodes of the `height` lowest levels, if the target belongs behind them: keys that
-    /// come in order need no search.
-    #[inline]
-    fn tails_before(&self, target: &Target<'_>, height: usize) -> Option<[NodeId; MAX_HEIGHT]> {
-        let mut tails = [self.nodes.root(); MAX_HEIGHT];
-        for (level, before) in tails.iter_mut().enumerate().take(height) {
-            let tail = self.nodes.tail(level).load()?;
-            if tail != self.nodes.root() && !self.is_before(tail, target) {
-                return None;
-            }
-            *before = tail;
+            finger[level] = before;
+            further = further.map(|_| before);
         }
-        Some(tails)
     }
 
-    /// Walks forward at one level from a node before the target.
+    /// The next node at a level, if that is before the target.
     #[inline]
-    fn walk(&self, from: NodeId, level: usize, target: &Target<'_>) -> Gap {
+    fn passes(&self, before: NodeId, level: usize, target: &Target<'_>) -> Option<NodeId> {
+        if level > 0 && self.nodes.next_head(before, level).load() > target.head {
+            return None;
+        }
+        self.nodes.next(before, level).load().filter(|&next| self.is_before(next, target))
+    }
+
+    /// Walks forward at level 0 from a node before the target.
+    #[inline]
+    fn walk(&self, from: NodeId, target: &Target<'_>) -> Gap {
         let mut before = from;
         loop {
-            let behind = self.nodes.next(before, level).load();
+            let behind = self.next(before);
             match behind {
                 Some(next) if self.is_before(next, target) => before = next,
                 _ => return Gap { before, behind },
@@ -151,11 +192,11 @@ impl Skiplist {
         }
     }
 
-    /// Goes down from the top level, telling at each a node before the target, and answers that
-    /// of level 0. At most levels it is the very neighbour; an insert that has not lowered its
-    /// bound yet is passed over and met by [`Skiplist::walk`] from here.
+    /// Goes down from the top level to a node before the target at level 0, mostly the very
+    /// neighbour; a node whose bound is not lowered yet is passed over and met by
+    /// [`Skiplist::walk`] from here.
     #[inline]
-    fn search(&self, target: &Target<'_>, mut tell: impl FnMut(usize, NodeId)) -> NodeId {
+    fn search(&self, target: &Target<'_>) -> NodeId {
         let mut before = self.nodes.root();
         // The last node that turned out to be behind the target, though its head is the same.
         let mut behind = None;
@@ -174,60 +215,35 @@ impl Skiplist {
                 }
                 before = node;
             }
-            tell(level, before);
         }
-        tell(0, before);
         before
     }
 
     /// The gap of the target at level 0.
     #[inline]
     fn find(&self, target: &Target<'_>) -> Gap {
-        self.walk(self.search(target, |_, _| ()), 0, target)
+        self.walk(self.search(target), target)
     }
 
-    /// Links a node at one level, into the gap that lies at or behind `before`.
     #[inline]
-    fn link(&self, node: NodeId, level: usize, mut before: NodeId, target: &Target<'_>) {
-        let Gap { before, behind } = loop {
-            let gap = self.walk(before, level, target);
-            self.nodes.next(node, level).init(gap.behind);
-            if level == 0 {
-                self.nodes.prev(node).init(Some(gap.before));
-            } else if let Some(behind) = gap.behind {
-                self.nodes.next_head(node, level).init(self.nodes.head(behind));
-            }
-            if self.nodes.next(gap.before, level).replace(gap.behind, node).is_ok() {
-                break gap;
-            }
-            before = gap.before;
-        };
-        if level > 0 {
-            self.nodes.next_head(before, level).lower(target.head);
-        }
-        match behind {
-            None => self.advance(self.nodes.tail(level), before, node),
-            Some(behind) if level == 0 => self.advance(self.nodes.prev(behind), before, node),
-            Some(_) => {}
-        }
+    fn target_of(&self, node: NodeId) -> Target<'_> {
+        let nodes = &self.nodes;
+        Target { head: nodes.head(node), key: nodes.key(node), trailer: nodes.trailer(node) }
     }
 
-    /// Moves a back link or a tail from `from` on to `to`, unless it is there or further already.
+    /// Whether an entry's key is before another's.
     #[inline]
-    fn advance(&self, link: Link<'_>, from: NodeId, to: NodeId) {
-        let mut from = Some(from);
-        while let Err(now) = link.replace(from, to) {
-            if !now.is_some_and(|now| self.precedes(now, to)) {
-                return;
-            }
-            from = now;
-        }
+    pub(crate) fn has_smaller_key(&self, a: NodeId, b: NodeId) -> bool {
+        let (x, y) = (self.nodes.head(a), self.nodes.head(b));
+        if x != y { x < y } else { self.nodes.key(a) < self.nodes.key(b) }
     }
 
-    fn precedes(&self, a: NodeId, b: NodeId) -> bool {
-        let (key, trailer) = (self.nodes.key(b), self.nodes.trailer(b));
-        a == self.nodes.root()
-            || self.is_before(a, &Target { head: self.nodes.head(b), key, trailer })
+    /// Whether an entry has the key of a target and is not newer.
+    #[inline]
+    pub(crate) fn answers(&self, node: NodeId, target: &Target<'_>) -> bool {
+        self.nodes.head(node) == target.head
+            && self.nodes.key(node) == target.key
+            && self.nodes.trailer(node) <= target.trailer
     }
 
     /// The first entry at or behind the target.
@@ -246,7 +262,7 @@ impl Skiplist {
     }
 
     pub(crate) fn last(&self) -> Option<NodeId> {
-        self.neighbour_before(self.nodes.tail(0), None)
+        self.neighbour_before(self.nodes.tail(), None)
     }
 
     #[inline]
@@ -279,7 +295,7 @@ impl Skiplist {
 
 /// The first eight bytes as a number that sorts like them; missing ones are zero.
 #[inline]
-fn first_word(bytes: &[u8]) -> u64 {
+pub(crate) fn first_word(bytes: &[u8]) -> u64 {
     if let Some(word) = bytes.first_chunk() {
         return u64::from_be_bytes(*word);
     }

@@ -173,7 +173,8 @@ impl FsFile for StdFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        self.file.write_at(bytes, offset)
+        // Not through libc, whose calls look for a cancelled thread first.
+        Ok(rustix::io::pwrite(&self.file, bytes, offset)?)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -1,11 +1,11 @@
 //! A memtable with what rotation needs to know of it: its log, its room and its writers.
 
-use kv_core::{Kind, Op, SeqNo, Trailer, hash64};
+use kv_core::{Kind, Op, SeqNo, Trailer};
 use kv_memtable::Memtable;
 use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// Arena bytes over the limit, so that an ordinary batch never finds the arena too small.
+/// The most arena bytes over twice the limit, so that an ordinary batch never finds the arena too small.
 const SLACK: usize = 64 << 10;
 /// What the log adds to each write.
 const RECORD_OVERHEAD: u64 = 32;
@@ -41,7 +41,7 @@ impl WriteBuffer {
         log_limit: u64,
         like: &[u8],
     ) -> Arc<WriteBuffer> {
-        let capacity = (2 * limit).max(at_least) + SLACK;
+        let capacity = (2 * limit).max(at_least) + limit.min(SLACK);
         Arc::new(WriteBuffer {
             table: Arc::new(Memtable::with_prefix(capacity, like)),
             log,
@@ -110,16 +110,29 @@ impl WriteBuffer {
         Memtable::entry_bound(key_len, value_len)
     }
 
-    /// Inserts an admitted operation. It fits, because `admit` reserved for it.
-    pub(crate) fn apply(&self, seq: SeqNo, op: Op<'_>) {
-        if op.kind == Kind::RangeDelete {
-            if op.key < op.value {
+    /// Asks the processor for what inserting a key with this hash needs first.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        self.table.prefetch(hash);
+    }
+
+    /// Inserts an admitted put or delete. It fits, because `admit` reserved for it.
+    #[inline]
+    pub(crate) fn apply(&self, seq: SeqNo, hash: u64, op: Op<'_>) {
+        let inserted = self.table.insert(op.key, hash, Trailer::new(seq, op.kind), op.value);
+        assert!(inserted.is_ok(), "a memtable has less room than was reserved");
+    }
+
+    /// Inserts the operations of an admitted batch, which have been found readable.
+    pub(crate) fn apply_all<'a>(&self, first: SeqNo, ops: impl Iterator<Item = Op<'a>>) {
+        let entries = (first..).zip(ops).filter_map(|(seq, op)| {
+            if op.kind == Kind::RangeDelete {
                 self.table.delete_range(op.key, op.value, seq);
+                return None;
             }
-            return;
-        }
-        let inserted =
-            self.table.insert(op.key, hash64(op.key), Trailer::new(seq, op.kind), op.value);
+            Some((op.key, Trailer::new(seq, op.kind), op.value))
+        });
+        let inserted = self.table.insert_all(entries);
         assert!(inserted.is_ok(), "a memtable has less room than was reserved");
     }
 }

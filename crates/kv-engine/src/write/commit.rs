@@ -7,7 +7,7 @@ use crate::read::with_stored_key;
 use crate::space::Space;
 use crate::write::buffer::WriteBuffer;
 use crate::{WriteBatch, limits};
-use kv_core::{Kind, MAX_VARINT_LEN, Op, SeqNo, decode_batch};
+use kv_core::{Kind, MAX_VARINT_LEN, Op, SeqNo, decode_batch, hash64};
 use kv_vfs::testing::{Mark, mark};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ struct Write<'a> {
     payload: &'a [&'a [u8]],
     /// The most memtable bytes that it takes.
     bound: usize,
+    /// The hash of its key, where it has only one.
+    hash: Option<u64>,
     /// Keyspaces that must exist.
     spaces: &'a [Arc<Space>],
     /// A keyspace that ends with this write.
@@ -97,22 +99,23 @@ impl Engine {
                 _ => Small::new(&[], value_len),
             };
             let spaces = std::slice::from_ref(space);
+            let hash = hash64(stored);
             let write = Write {
                 count: 1,
                 payload: &[head.bytes(), stored, middle.bytes(), expiry, value],
                 bound: WriteBuffer::bound(stored.len(), expiry.len() + value.len()),
+                hash: Some(hash),
                 spaces: if space.is_default() { &[] } else { spaces },
                 drops: None,
                 deletes: kind == Kind::Delete,
             };
             self.commit(&write, self.default_durability(), |buffer, seq| {
                 if expiry.is_empty() {
-                    buffer.apply(seq, Op { kind, key: stored, value });
+                    buffer.apply(seq, hash, Op { kind, key: stored, value });
                 } else {
                     let value = [expiry, value].concat();
-                    buffer.apply(seq, Op { kind, key: stored, value: &value });
+                    buffer.apply(seq, hash, Op { kind, key: stored, value: &value });
                 }
-                Ok(())
             })
         })
     }
@@ -167,15 +170,14 @@ impl Engine {
             count: batch.encoded.len() as u64,
             payload: &[payload],
             bound,
+            hash: None,
             spaces: &batch.spaces,
             drops,
             deletes,
         };
         self.commit(&write, durability, |buffer, first| {
-            for (seq, op) in (first..).zip(ops) {
-                buffer.apply(seq, op.map_err(unreadable)?);
-            }
-            Ok(())
+            // Every one was readable above.
+            buffer.apply_all(first, ops.map_while(std::result::Result::ok));
         })
     }
 
@@ -184,7 +186,7 @@ impl Engine {
         &self,
         write: &Write<'_>,
         durability: Durability,
-        apply: impl FnOnce(&WriteBuffer, SeqNo) -> Result<()>,
+        apply: impl FnOnce(&WriteBuffer, SeqNo),
     ) -> Result<()> {
         let writer = self.writer()?;
         self.health.check_write()?;
@@ -196,19 +198,16 @@ impl Engine {
         let last = first + (write.count - 1);
 
         let position = appended.position;
-        let mut outcome = apply(&buffer, first);
-        if outcome.is_ok() {
-            self.publisher.announce(first, last, position, durability);
-            outcome = match durability {
-                Durability::Sync => writer.log.sync_to(position),
-                Durability::Os => writer.log.write_to(position),
-            }
-            .map_err(Error::from);
-        }
-        let outcome = match outcome {
-            Ok(()) if self.publisher.publish(last, position, durability) => Ok(()),
+        apply(&buffer, first);
+        let ticket = self.publisher.announce(first, last, position, durability);
+        let reached = match durability {
+            Durability::Sync => writer.log.sync_to(position),
+            Durability::Os => writer.log.write_to(position),
+        };
+        let outcome = match reached {
+            Ok(()) if self.publisher.publish(ticket) => Ok(()),
             Ok(()) => Err(self.broken_off()),
-            Err(cause) => Err(self.writes_failed(&cause)),
+            Err(cause) => Err(self.writes_failed(&Error::from(cause))),
         };
         if buffer.leave() {
             self.background.wake_all();
@@ -251,6 +250,9 @@ impl Engine {
         let log_bytes = write.payload.iter().map(|part| part.len()).sum();
         if !view.active.admit(write.bound, log_bytes) {
             return Err(Refused::Full(Arc::clone(&view.active)));
+        }
+        if let Some(hash) = write.hash {
+            view.active.prefetch(hash);
         }
         if let Some(space) = write.drops {
             space.mark_dropped();

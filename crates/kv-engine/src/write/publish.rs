@@ -4,10 +4,14 @@
 //! and as durable as it was asked to be. A write is announced when it is in its memtable, before
 //! it waits for the log; whoever hears first that the log has come past it publishes for all that
 //! are ready, so that the writers of one group wake up once.
+//!
+//! A write that is not to be synced, and that all older ones are visible before, is not listed:
+//! nobody else can publish it, and nobody else can publish anything before it has. So a writer
+//! that is alone takes no lock here.
 
 use crate::options::Durability;
 use kv_core::SeqNo;
-use kv_vfs::sync::atomic::{AtomicU64, Ordering};
+use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use kv_vfs::sync::{Condvar, Mutex};
 use kv_wal::Position;
 use std::collections::BTreeMap;
@@ -19,6 +23,8 @@ struct Apart(AtomicU64);
 /// The newest sequence number that readers see.
 pub(crate) struct Publisher {
     visible: Apart,
+    /// How many writes are listed. Changed under the lock.
+    listed: AtomicUsize,
     waiting: Mutex<Waiting>,
     moved: Condvar,
 }
@@ -42,6 +48,15 @@ struct Announced {
     durability: Durability,
 }
 
+/// A write that was announced, for its publication.
+#[must_use]
+pub(crate) struct Ticket {
+    last: SeqNo,
+    position: Position,
+    durability: Durability,
+    listed: bool,
+}
+
 impl Waiting {
     fn is_ready(&self, write: &Announced) -> bool {
         let reached = match write.durability {
@@ -56,6 +71,7 @@ impl Publisher {
     pub(crate) fn new(visible: SeqNo) -> Publisher {
         Publisher {
             visible: Apart(AtomicU64::new(visible)),
+            listed: AtomicUsize::new(0),
             waiting: Mutex::default(),
             moved: Condvar::new(),
         }
@@ -75,16 +91,33 @@ impl Publisher {
         last: SeqNo,
         position: Position,
         durability: Durability,
-    ) {
-        let write = Announced { last, position, durability };
-        self.waiting.lock().announced.insert(first, write);
+    ) -> Ticket {
+        let listed = durability == Durability::Sync || self.visible() + 1 != first;
+        if listed {
+            let mut waiting = self.waiting.lock();
+            waiting.announced.insert(first, Announced { last, position, durability });
+            self.listed.store(waiting.announced.len(), Ordering::Relaxed);
+            drop(waiting);
+            // Whoever publishes from now on without the lock sees that this one is listed, or
+            // what it made visible is seen here.
+            fence(Ordering::SeqCst);
+        }
+        Ticket { last, position, durability, listed }
     }
 
-    /// Notes that the log has come to `position`, publishes what is ready, and waits until `last`
-    /// is visible. Answers `false` where an older write failed, so that it never will be.
-    pub(crate) fn publish(&self, last: SeqNo, position: Position, durability: Durability) -> bool {
-        // Another writer of the group was first.
-        if durability == Durability::Sync && self.visible() >= last {
+    /// Notes that the log has come to the write's position, publishes what is ready, and waits
+    /// until the write is visible. Answers `false` where an older write failed, so that it never
+    /// will be.
+    pub(crate) fn publish(&self, ticket: Ticket) -> bool {
+        let Ticket { last, durability, .. } = ticket;
+        if !ticket.listed {
+            self.visible.0.store(last, Ordering::Release);
+            fence(Ordering::SeqCst);
+            if self.listed.load(Ordering::Relaxed) == 0 {
+                return true;
+            }
+        } else if durability == Durability::Sync && self.visible() >= last {
+            // Another writer of the group was first.
             return true;
         }
         let mut waiting = self.waiting.lock();
@@ -92,21 +125,8 @@ impl Publisher {
             Durability::Sync => &mut waiting.synced,
             Durability::Os => &mut waiting.written,
         };
-        *reached = (*reached).max(Some(position));
-        let mut newest = self.visible();
-        while let Some(next) = waiting.announced.get(&(newest + 1))
-            && waiting.is_ready(next)
-        {
-            let first = newest + 1;
-            newest = next.last;
-            waiting.announced.remove(&first);
-        }
-        if newest > self.visible() {
-            self.visible.0.store(newest, Ordering::Release);
-            if waiting.sleepers > 0 {
-                self.moved.notify_all();
-            }
-        }
+        *reached = (*reached).max(Some(ticket.position));
+        self.publish_ready(&mut waiting, !ticket.listed);
         while self.visible() < last {
             if waiting.broken {
                 return false;
@@ -116,6 +136,26 @@ impl Publisher {
             waiting.sleepers -= 1;
         }
         true
+    }
+
+    /// Publishes what is ready, in order. `moved` says that something was made visible already.
+    fn publish_ready(&self, waiting: &mut Waiting, moved: bool) {
+        let before = self.visible();
+        let mut newest = before;
+        while let Some(next) = waiting.announced.get(&(newest + 1))
+            && waiting.is_ready(next)
+        {
+            let first = newest + 1;
+            newest = next.last;
+            waiting.announced.remove(&first);
+        }
+        if newest > before {
+            self.listed.store(waiting.announced.len(), Ordering::Relaxed);
+            self.visible.0.store(newest, Ordering::Release);
+        }
+        if (moved || newest > before) && waiting.sleepers > 0 {
+            self.moved.notify_all();
+        }
     }
 
     /// Lets everybody go who waits for a write that failed.
@@ -160,12 +200,12 @@ mod tests {
         let [one, two, _] = positions();
         let publisher = Arc::new(Publisher::new(0));
         let other = Arc::clone(&publisher);
-        publisher.announce(2, 5, two, Durability::Os);
-        let later = std::thread::spawn(move || other.publish(5, two, Durability::Os));
+        let later = publisher.announce(2, 5, two, Durability::Os);
+        let later = std::thread::spawn(move || other.publish(later));
         sleeping(&publisher);
         assert_eq!(publisher.visible(), 0);
-        publisher.announce(1, 1, one, Durability::Os);
-        assert!(publisher.publish(1, one, Durability::Os));
+        let first = publisher.announce(1, 1, one, Durability::Os);
+        assert!(publisher.publish(first));
         assert!(later.join().unwrap());
         assert_eq!(publisher.visible(), 5);
     }
@@ -174,20 +214,21 @@ mod tests {
     fn one_sync_publishes_the_whole_group_and_no_more() {
         let [one, two, three] = positions();
         let publisher = Publisher::new(0);
-        publisher.announce(2, 5, two, Durability::Sync);
-        publisher.announce(1, 1, one, Durability::Os);
-        publisher.announce(6, 6, three, Durability::Sync);
-        assert!(publisher.publish(5, two, Durability::Sync));
+        let _later = publisher.announce(6, 6, three, Durability::Sync);
+        let second = publisher.announce(2, 5, two, Durability::Os);
+        let first = publisher.announce(1, 1, one, Durability::Sync);
+        assert!(publisher.publish(Ticket { position: two, ..first }));
         assert_eq!(publisher.visible(), 5);
+        assert!(publisher.publish(second));
     }
 
     #[test]
     fn a_write_alone_does_not_publish_one_that_is_to_be_synced() {
         let [one, two, _] = positions();
         let publisher = Publisher::new(0);
-        publisher.announce(1, 1, one, Durability::Os);
-        publisher.announce(2, 5, two, Durability::Sync);
-        assert!(publisher.publish(1, two, Durability::Os));
+        let alone = publisher.announce(1, 1, one, Durability::Os);
+        let _synced = publisher.announce(2, 5, two, Durability::Sync);
+        assert!(publisher.publish(Ticket { position: two, ..alone }));
         assert_eq!(publisher.visible(), 1);
     }
 
@@ -197,8 +238,8 @@ mod tests {
         let [_, two, _] = positions();
         let publisher = Arc::new(Publisher::new(0));
         let other = Arc::clone(&publisher);
-        publisher.announce(2, 5, two, Durability::Sync);
-        let later = std::thread::spawn(move || other.publish(5, two, Durability::Sync));
+        let later = publisher.announce(2, 5, two, Durability::Sync);
+        let later = std::thread::spawn(move || other.publish(later));
         sleeping(&publisher);
         publisher.break_off();
         assert!(!later.join().unwrap());

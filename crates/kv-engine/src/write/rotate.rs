@@ -151,6 +151,9 @@ impl Engine {
         let segment_limit = self.options.segment_limit();
         let like = full.table.common_prefix();
         let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit, like);
+        if full.table.has_cursors() {
+            active.table.expect_cursors();
+        }
         let rolled = writer.log.roll(segment, |next_seq| {
             full.seal(next_seq - 1);
             self.view.change(|old| old.rotated(Arc::clone(&active)));

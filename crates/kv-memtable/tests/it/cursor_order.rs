@@ -1,8 +1,8 @@
 //! A cursor is `Send`, keeps its memtable alive, and is safe to move when it stands nowhere.
 
-use crate::{entry, put};
+use crate::{entry, forward, put};
 use kv_core::{Cursor, Trailer};
-use kv_memtable::{MemCursor, Memtable};
+use kv_memtable::{MemCursor, Memtable, Sorted};
 use std::sync::Arc;
 
 #[test]
@@ -53,12 +53,65 @@ fn steps_from_nowhere_go_nowhere() {
 }
 
 #[test]
-fn a_cursor_meets_what_is_inserted_behind_its_place() {
+fn a_cursor_meets_what_was_inserted_before_it_was_made() {
     let table = Arc::new(Memtable::new(4096));
     put(&table, b"a", 1, b"").unwrap();
-    let mut cursor = table.cursor();
-    let Ok(()) = cursor.first();
-    put(&table, b"b", 2, b"").unwrap();
-    let Ok(()) = cursor.next();
-    assert_eq!(cursor.key(), b"b");
+    let mut early = table.cursor();
+    let Ok(()) = early.first();
+    put(&table, b"c", 2, b"").unwrap();
+    put(&table, b"b", 3, b"").unwrap();
+    assert_eq!(forward(&table).into_iter().map(|(_, seq, _)| seq).collect::<Vec<_>>(), [1, 3, 2]);
+    // Since somebody has asked for the order, an older cursor walks on into it.
+    let Ok(()) = early.next();
+    assert_eq!(early.key(), b"b");
+}
+
+#[test]
+fn keys_with_long_common_parts_and_many_versions_are_put_in_order() {
+    for prefix in [&b""[..], &[b'p'; 40], b"q"] {
+        let table = Arc::new(Memtable::with_prefix(8 << 20, prefix));
+        let mut want = Vec::new();
+        for i in 0..6000u64 {
+            // Every key is as long as the others or a byte shorter, and some end in zeros.
+            let mut key = vec![b'p'; 40 + (i % 3) as usize * 8];
+            key.extend_from_slice(&(i * 7919 % 1000).to_be_bytes()[..(8 - i % 2) as usize]);
+            put(&table, &key, i + 1, b"v").unwrap();
+            want.push((key, std::cmp::Reverse(i + 1)));
+        }
+        want.sort();
+        let walk = table.sorted();
+        let order = |entries: Vec<(Vec<u8>, u64)>| {
+            assert!(entries.len() == want.len());
+            assert!(entries.iter().zip(&want).all(|(a, b)| a.0 == b.0 && a.1 == b.1.0));
+        };
+        order(walked(walk));
+        order(forward(&table).into_iter().map(|(key, seq, _)| (key, seq)).collect());
+        order(walked(table.sorted()));
+    }
+}
+
+#[test]
+fn a_walk_has_all_entries_whether_they_are_in_order_or_not() {
+    let table = Arc::new(Memtable::new(1 << 20));
+    let keys = |table: &Arc<Memtable>| walked(table.sorted()).len();
+    assert_eq!(keys(&table), 0);
+    for i in 0..100u64 {
+        put(&table, &(i * 31 % 100).to_be_bytes(), i + 1, b"").unwrap();
+    }
+    assert_eq!(keys(&table), 100);
+    let _ordered = table.cursor();
+    assert_eq!(keys(&table), 100);
+    for i in 100..300u64 {
+        put(&table, &(i * 31 % 300).to_be_bytes(), i + 1, b"").unwrap();
+    }
+    assert_eq!(keys(&table), 300);
+    assert_eq!(forward(&table).len(), 300);
+}
+
+fn walked(mut walk: Sorted) -> Vec<(Vec<u8>, u64)> {
+    let mut entries = Vec::new();
+    while let Some((key, trailer, _)) = walk.next() {
+        entries.push((key.to_vec(), trailer.seq()));
+    }
+    entries
 }

@@ -27,7 +27,14 @@ fn check(run: impl Fn() + Sync + Send + 'static) {
 
 #[test]
 fn what_is_visible_is_in_its_memtable() {
-    check(|| {
+    use Durability::{Os, Sync};
+    for asked in [[Sync, Sync], [Os, Os], [Os, Sync], [Sync, Os]] {
+        visible_in_order(asked);
+    }
+}
+
+fn visible_in_order(asked: [Durability; 2]) {
+    check(move || {
         let [one, two] = positions();
         let publisher = Arc::new(Publisher::new(0));
         let applied = Arc::new([AtomicBool::new(false), AtomicBool::new(false)]);
@@ -35,8 +42,8 @@ fn what_is_visible_is_in_its_memtable() {
             let (publisher, applied) = (Arc::clone(&publisher), Arc::clone(&applied));
             loom::thread::spawn(move || {
                 applied[seq as usize - 1].store(true, Ordering::Relaxed);
-                publisher.announce(seq, seq, position, Durability::Sync);
-                assert!(publisher.publish(seq, position, Durability::Sync));
+                let ticket = publisher.announce(seq, seq, position, asked[seq as usize - 1]);
+                assert!(publisher.publish(ticket));
                 assert!(publisher.visible() >= seq);
             })
         };
@@ -55,10 +62,8 @@ fn a_writer_behind_one_that_failed_is_let_go() {
         let [_, two] = positions();
         let publisher = Arc::new(Publisher::new(0));
         let other = Arc::clone(&publisher);
-        let behind = loom::thread::spawn(move || {
-            other.announce(2, 2, two, Durability::Sync);
-            other.publish(2, two, Durability::Sync)
-        });
+        let behind =
+            loom::thread::spawn(move || other.publish(other.announce(2, 2, two, Durability::Sync)));
         publisher.break_off();
         assert!(!behind.join().unwrap());
         assert_eq!(publisher.visible(), 0);
