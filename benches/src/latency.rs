@@ -51,7 +51,9 @@ impl Latency {
     /// The time that a share of the operations (0 to 1) stayed within; none where none was timed.
     pub(crate) fn quantile(&self, share: f64) -> Option<u64> {
         let histogram = self.histogram.as_ref()?;
-        (!histogram.is_empty()).then(|| histogram.value_at_quantile(share))
+        // A histogram rounds up by up to a thousandth; no operation took longer than the longest.
+        let longest = self.longest.as_nanos() as u64;
+        (!histogram.is_empty()).then(|| histogram.value_at_quantile(share).min(longest))
     }
 
     /// The longest time between two looks at the clock. Where not each operation is timed, that
@@ -159,6 +161,8 @@ mod tests {
         near(0.99, 990);
         near(0.999, 999);
         assert_eq!(one.longest(), Some(1000));
+        one.record(Duration::from_nanos(123_456_789), 1);
+        assert_eq!(one.quantile(1.0), one.longest());
     }
 
     #[test]
