@@ -3,7 +3,11 @@
 //! Where index and footer can be read, they tell where blocks lie. Where they cannot, blocks are
 //! found by their checksums: blocks follow each other without a gap, and a block's checksum
 //! covers its file and its place, so that bytes which pass are what was written there.
+//!
+//! Only what was read can be damaged. Where the operating system refuses a read, the reading ends
+//! with its error, because the refusal may pass.
 
+mod noting;
 pub(crate) mod scan;
 
 use crate::block::Block;
@@ -18,6 +22,7 @@ use crate::seal::BlockType;
 use bytes::Bytes;
 use kv_core::{InternalKey, RangeTombstones, Trailer, compare_internal};
 use kv_vfs::FsFile;
+use noting::{Noting, reason};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +48,10 @@ pub struct Lost {
 #[derive(Debug)]
 pub struct Salvage {
     source: Source,
+    /// The file of `source`.
+    noting: Arc<Noting>,
+    /// Another table lies in the place of this one.
+    foreign: bool,
     size: u64,
     footer: Option<Footer>,
     top: Option<Block>,
@@ -72,8 +81,8 @@ struct Planned {
 
 impl Salvage {
     /// Looks at the table `number`. `known` is the footer and the length that the manifest holds,
-    /// if it can be read. An error is one of the operating system on the file's length; all other
-    /// damage is listed in [`Salvage::lost`].
+    /// if it can be read. An error is one of the operating system; all damage is listed in
+    /// [`Salvage::lost`].
     pub fn open(
         file: Arc<dyn FsFile>,
         path: PathBuf,
@@ -81,8 +90,11 @@ impl Salvage {
         known: Option<(&[u8], u64)>,
     ) -> Result<Salvage> {
         let size = file.len().map_err(|e| Error::io(&path, 0, e))?;
+        let noting = Arc::new(Noting::new(file));
         let mut salvage = Salvage {
-            source: Source { file, path, number },
+            source: Source { file: Arc::clone(&noting) as Arc<dyn FsFile>, path, number },
+            noting,
+            foreign: false,
             size,
             footer: None,
             top: None,
@@ -99,21 +111,40 @@ impl Salvage {
             read: 0,
             lost: Vec::new(),
         };
-        if salvage.is_foreign(known) {
-            salvage.lose(0, size, "another table lies in the place of this one", true);
-            return Ok(salvage);
-        }
-        salvage.footer = salvage.find_footer(known);
+        salvage.foreign = salvage.find_foreign(known);
+        salvage.footer = if salvage.foreign { None } else { salvage.find_footer(known) };
         match salvage.footer {
+            _ if salvage.foreign => {
+                salvage.lose(0, size, "another table lies in the place of this one", true);
+            }
             Some(footer) => salvage.read_by_footer(&footer),
             None => salvage.read_by_checksums(),
         }
+        salvage.was_read()?;
         Ok(salvage)
     }
 
     /// Whether the file of `size` bytes ends with the footer of the table `number`.
-    pub fn own_footer(file: Arc<dyn FsFile>, path: PathBuf, number: u64, size: u64) -> bool {
-        own_footer(&Source { file, path, number }, size).is_some()
+    pub fn own_footer(
+        file: Arc<dyn FsFile>,
+        path: PathBuf,
+        number: u64,
+        size: u64,
+    ) -> Result<bool> {
+        let noting = Arc::new(Noting::new(file));
+        let source = Source { file: Arc::clone(&noting) as Arc<dyn FsFile>, path, number };
+        let found = own_footer(&source, size).is_some();
+        noting.error(&source.path).map_or(Ok(found), Err)
+    }
+
+    /// Whether another table lies in the place of this one: nothing of it is read.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign
+    }
+
+    /// The first refusal of the operating system, if there was one.
+    fn was_read(&self) -> Result<()> {
+        self.noting.error(&self.source.path).map_or(Ok(()), Err)
     }
 
     /// The damage found so far; all of it once the last entry was read.
@@ -162,28 +193,27 @@ impl Salvage {
         self.block.value(self.entry)
     }
 
-    /// Goes to the next entry that can be read; false where there is none.
+    /// Goes to the next entry that can be read; false where there is none. An error is one of
+    /// the operating system, and the entries before it count for nothing.
     #[expect(clippy::should_implement_trait, reason = "the entry is borrowed, not answered")]
-    pub fn next(&mut self) -> bool {
+    pub fn next(&mut self) -> Result<bool> {
         if self.entry + 1 < self.block.count() {
             self.stand_on(self.entry + 1);
-            return true;
+            return Ok(true);
         }
         self.last = match self.block.count() {
             0 => self.last.take(),
             _ => Some((self.key.clone(), self.trailer())),
         };
-        match self.next_block() {
-            Some(block) => {
-                self.block = block;
-                self.stand_on(0);
-                true
-            }
-            None => {
-                self.block = Block::default();
-                false
-            }
+        self.block = Block::default();
+        let block = self.next_block();
+        self.was_read()?;
+        if let Some(block) = block {
+            self.block = block;
+            self.stand_on(0);
+            return Ok(true);
         }
+        Ok(false)
     }
 
     fn stand_on(&mut self, entry: usize) {
@@ -195,11 +225,16 @@ impl Salvage {
     }
 
     fn lose(&mut self, offset: u64, end: u64, reason: impl ToString, data: bool) {
+        // The end that is missing was told of as a whole.
+        let within = |lost: &Lost| lost.offset == self.size && end <= lost.end;
+        if !data && offset > self.size && self.lost.iter().any(within) {
+            return;
+        }
         self.lost.push(Lost { offset, end, reason: reason.to_string(), data, keys: None });
     }
 
     /// Whether the file is a sound table of this number, but not the one that the manifest knows.
-    fn is_foreign(&self, known: Option<(&[u8], u64)>) -> bool {
+    fn find_foreign(&self, known: Option<(&[u8], u64)>) -> bool {
         let known = known.and_then(|(bytes, size)| Footer::decode(bytes, size).ok());
         let own = own_footer(&self.source, self.size);
         known.zip(own).is_some_and(|(known, own)| known != own)
@@ -213,7 +248,9 @@ impl Salvage {
             && footer.file_number == number
         {
             if self.size < size {
-                self.lose(self.size, size, "the file ends before it should", false);
+                // What is missing may reach below the index, and then entries are.
+                let data = self.size < footer.index_offset;
+                self.lose(self.size, size, "the file ends before it should", data);
             } else if self.size > size {
                 self.lose(size, self.size, "the file is longer than it should be", false);
             }
@@ -228,7 +265,7 @@ impl Salvage {
             Err(error) => {
                 let at = footer.top_index();
                 self.lose(at.offset, end_of(at), reason(&error), false);
-                self.scan_data(0, footer.index_offset);
+                self.scan_data(footer.index_offset);
             }
         }
         if let Some(handle) = footer.range_tombstones() {
@@ -246,9 +283,13 @@ impl Salvage {
 
     /// Finds every block of the file without an index.
     fn read_by_checksums(&mut self) {
-        let at = self.size.saturating_sub(FOOTER_LEN as u64);
-        self.lose(at, self.size, "the footer cannot be read", false);
         let found = scan::blocks(&self.source, 0, self.size);
+        match found.gaps.last() {
+            Some((at, end)) if self.is_footer(*at, *end) => {
+                self.lose(*at, *end, "the footer cannot be read", false);
+            }
+            _ => self.lose(self.size, self.size, "the file ends without its footer", false),
+        }
         self.take_gaps(&found);
         for (handle, kind) in found.blocks {
             match kind {
@@ -274,10 +315,15 @@ impl Salvage {
         }
         for (offset, end) in &found.gaps {
             // The footer was looked at before.
-            if end - offset != FOOTER_LEN as u64 || *end != self.size {
+            if !self.is_footer(*offset, *end) {
                 self.lose(*offset, *end, "no block here passes its checksum", true);
             }
         }
+    }
+
+    /// Whether these are the bytes of the footer.
+    fn is_footer(&self, offset: u64, end: u64) -> bool {
+        end - offset == FOOTER_LEN as u64 && end == self.size
     }
 
     fn read_tombstones(&mut self, handle: Handle) {
@@ -369,17 +415,22 @@ impl Salvage {
             }
             next += 1;
         }
-        let planned = partition.as_ref().map(|block| self.planned(block)).unwrap_or_default();
-        // What the partitions that cannot be read stand for lies between their neighbours.
-        let upto = planned.first().map_or(footer.index_offset, |first| first.handle.offset);
-        if upto > self.data_end {
-            self.scan_data(self.data_end, upto);
+        match &partition {
+            Some(block) => {
+                self.partition = next;
+                for planned in self.planned(block, footer.index_offset) {
+                    // Blocks follow each other without a gap. What index entries that cannot be
+                    // read stand for lies between their neighbours.
+                    self.scan_data(planned.handle.offset);
+                    self.data_end = end_of(planned.handle);
+                    self.queue.push_back(planned);
+                }
+            }
+            None => {
+                self.partition = top.count() + 1;
+                self.scan_data(footer.index_offset);
+            }
         }
-        if let Some(last) = planned.last() {
-            self.data_end = end_of(last.handle);
-        }
-        self.queue.extend(planned);
-        self.partition = if partition.is_some() { next } else { top.count() + 1 };
         true
     }
 
@@ -400,22 +451,31 @@ impl Salvage {
             .map_err(|error| (handle.offset, end_of(handle), reason(&error)))
     }
 
-    /// The data blocks of a partition.
-    fn planned(&mut self, partition: &Block) -> Vec<Planned> {
+    /// The data blocks of a partition: each behind the one before, and all before `data_end`.
+    fn planned(&mut self, partition: &Block, data_end: u64) -> Vec<Planned> {
         let mut planned = Vec::new();
+        let mut from = self.data_end;
         for i in 0..partition.count() {
             let before = self.separator.clone();
             self.separator = Bytes::from(partition.key(i));
-            if let Ok(handle) = handle_at(partition, i) {
+            let handle = handle_at(partition, i).ok().filter(|handle| {
+                handle.offset >= from && handle.end().is_some_and(|end| end <= data_end)
+            });
+            if let Some(handle) = handle {
+                from = end_of(handle);
                 planned.push(Planned { handle, keys: Some((before, self.separator.clone())) });
             }
         }
         planned
     }
 
-    /// Plans the data blocks between two places that no index tells of.
-    fn scan_data(&mut self, from: u64, to: u64) {
-        let found = scan::blocks(&self.source, from, to.min(self.size));
+    /// Plans the data blocks up to a place that no index tells of.
+    fn scan_data(&mut self, to: u64) {
+        let (from, to) = (self.data_end, to.min(self.size));
+        if from >= to {
+            return;
+        }
+        let found = scan::blocks(&self.source, from, to);
         self.take_gaps(&found);
         let data = found.blocks.into_iter().filter(|(_, kind)| *kind == BlockType::Data);
         self.queue.extend(data.map(|(handle, _)| Planned { handle, keys: None }));
@@ -431,13 +491,4 @@ fn own_footer(source: &Source, size: u64) -> Option<Footer> {
 
 fn end_of(handle: Handle) -> u64 {
     handle.end().unwrap_or(u64::MAX)
-}
-
-/// What is wrong, without the file and the place, which stand beside it.
-fn reason(error: &Error) -> String {
-    match error {
-        Error::Corrupt { reason, .. } | Error::Unsupported { reason, .. } => (*reason).to_owned(),
-        Error::Io { source, .. } => format!("it cannot be read: {source}"),
-        other => other.to_string(),
-    }
 }

@@ -2,16 +2,16 @@
 
 use super::Repair;
 use super::report::Part;
-use super::sources::Found;
-use crate::error::{Error, ErrorKind, Result};
+use super::sources::{Found, open, refused};
+use crate::error::{ErrorKind, Result};
 use crate::flush::flush_buffer;
 use crate::open::replay::Filler;
 use crate::output::TableMaker;
 use crate::snapshots::Kept;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, FileName};
-use kv_vfs::{FsFile, Mode};
-use kv_wal::{Found as Piece, Predecessor, RecordKind, RecordScanner};
+use kv_vfs::FsFile;
+use kv_wal::{Found as Piece, Predecessor, Record, RecordKind, RecordScanner};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +27,17 @@ struct Reading<'a, 'f> {
     behind: u64,
 }
 
+/// What the beginnings of the logs tell.
+#[derive(Debug, Default)]
+struct Survey {
+    /// How long a log is by what the next one says; what lies behind does not count.
+    lengths: BTreeMap<u64, u64>,
+    /// The last sequence number before the first log, if that one says so.
+    before_first: Option<SeqNo>,
+    /// The last log in which anything was written. One that was made ahead of need holds nothing.
+    last: Option<u64>,
+}
+
 impl Repair<'_> {
     /// Writes all whole records of the logs into tables, oldest first, and raises `last_seq`.
     pub(super) fn read_logs(
@@ -39,7 +50,7 @@ impl Repair<'_> {
             let name = FileName::Log(*number).to_string();
             self.report.missing(&name, "the manifest names this log, and it is missing");
         }
-        let lengths = self.named_lengths(found);
+        let survey = self.survey(found)?;
         let mut tables: Vec<Arc<FileMeta>> = Vec::new();
         // What the tables hold already is skipped, if the manifest says truly what they hold.
         let known = self.examined.state.as_ref().map_or(0, |state| state.last_seq);
@@ -48,7 +59,10 @@ impl Repair<'_> {
             tables.extend(flush_buffer(maker, &buffer, 0, false, &kept)?);
             Ok(())
         });
-        let mut next_seq = None;
+        // What lies before the first log is in tables: up to what the manifest says, or up to
+        // what the first log says of the one before it.
+        let held = self.examined.state.as_ref().map(|state| state.last_seq);
+        let mut next_seq = held.max(survey.before_first).map(|seq| seq.saturating_add(1));
         for number in &found.logs {
             let reading = Reading {
                 name: FileName::Log(*number).to_string(),
@@ -57,48 +71,55 @@ impl Repair<'_> {
                 open: None,
                 behind: 0,
             };
-            let last = found.logs.last() == Some(number);
-            self.read_log(*number, lengths.get(number).copied(), last, reading)?;
+            let last = survey.last.is_none_or(|last| *number >= last);
+            self.read_log(*number, survey.lengths.get(number).copied(), last, reading)?;
         }
         *last_seq = filler.finish()?.max(*last_seq);
         Ok(tables)
     }
 
-    fn open_log(&self, number: u64) -> Result<(Arc<dyn FsFile>, PathBuf)> {
+    /// A log that is there, and its length.
+    fn open_log(&self, number: u64) -> Result<(Arc<dyn FsFile>, PathBuf, u64)> {
         let path = FileName::Log(number).path(self.from);
-        match self.fs.open(&path, Mode::Read) {
-            Ok(file) => Ok((file, path)),
-            Err(e) => Err(Error::io("the log cannot be read", e)),
-        }
+        let file = open(&**self.fs, &path)?;
+        let size = file.len().map_err(|e| refused(&path, "has no length", e))?;
+        Ok((file, path, size))
     }
 
-    /// How long each log is by what the next one says; what lies behind does not count.
-    fn named_lengths(&mut self, found: &Found) -> BTreeMap<u64, u64> {
-        let mut lengths = BTreeMap::new();
+    /// Reads the beginning of each log.
+    fn survey(&mut self, found: &Found) -> Result<Survey> {
+        let mut survey = Survey::default();
         for number in &found.logs {
-            let Ok((file, path)) = self.open_log(*number) else { continue };
-            self.progress.expect(file.len().unwrap_or(0));
-            let Ok(mut scanner) = RecordScanner::new(file, &path, *number) else { continue };
-            let Ok(Piece::Record(record)) = scanner.next() else { continue };
-            let start = record.kind == RecordKind::Start && record.offset == 0;
-            if !start {
-                continue;
-            }
-            if let Ok(Some(before)) = Predecessor::decode(record.payload) {
-                let here = found.logs.contains(&before.number);
-                let known = found.missing_logs.contains(&before.number);
-                if !here
-                    && !known
-                    && before.number >= self.examined.log_floor.max(1)
-                    && self.examined.state.is_some()
-                {
-                    let name = FileName::Log(before.number).to_string();
-                    self.report.missing(&name, "the next log continues it, and it is missing");
-                }
-                lengths.insert(before.number, before.length);
+            let (file, path, size) = self.open_log(*number)?;
+            self.progress.expect(size);
+            let mut scanner = RecordScanner::new(file, &path, *number)?;
+            let record = match scanner.next()? {
+                Piece::End { .. } => continue,
+                Piece::Damage { .. } => None,
+                Piece::Record(record) => Some(record),
+            };
+            survey.last = Some(*number);
+            let start =
+                |record: &Record<'_>| record.kind == RecordKind::Start && record.offset == 0;
+            let before = record.filter(start).map(|record| Predecessor::decode(record.payload));
+            let Some(Ok(Some(before))) = before else { continue };
+            survey.lengths.insert(before.number, before.length);
+            if self.is_missing(found, before.number) {
+                let name = FileName::Log(before.number).to_string();
+                self.report.missing(&name, "the next log continues it, and it is missing");
+            } else if found.logs.first() == Some(number) {
+                survey.before_first = Some(before.last_seq);
             }
         }
-        lengths
+        Ok(survey)
+    }
+
+    /// Whether a log that another one continues should be there, and nobody has said so yet.
+    fn is_missing(&self, found: &Found, number: u64) -> bool {
+        self.examined.state.is_some()
+            && number >= self.examined.log_floor.max(1)
+            && !found.logs.contains(&number)
+            && !found.missing_logs.contains(&number)
     }
 
     fn read_log(
@@ -108,31 +129,17 @@ impl Repair<'_> {
         last: bool,
         mut reading: Reading<'_, '_>,
     ) -> Result<()> {
-        let (mut scanner, size) = match self.open_log(number).and_then(|(file, path)| {
-            let size = file.len().map_err(|e| Error::io("the log has no length", e))?;
-            Ok((RecordScanner::new(file, &path, number)?, size))
-        }) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.report.missing(&reading.name, &error.to_string());
-                return Ok(());
-            }
-        };
+        let (file, path, size) = self.open_log(number)?;
+        let mut scanner = RecordScanner::new(file, &path, number)?;
+        // What lies behind the named length is none of the log's.
+        let limit = length.unwrap_or(u64::MAX);
         self.report.logs += 1;
         self.report.bytes += size;
         let mut passed = 0;
         loop {
-            let piece = match scanner.next() {
-                Ok(piece) => piece,
-                Err(error) => {
-                    let reason = format!("the rest cannot be read: {error}");
-                    let part = Part { offset: passed, end: size, reason, data: true, keys: None };
-                    self.report.lose(&reading.name, part);
-                    break;
-                }
-            };
-            match piece {
-                Piece::Record(record) if length.is_some_and(|len| record.offset >= len) => break,
+            match scanner.next()? {
+                Piece::Record(record) if record.offset >= limit => break,
+                Piece::Damage { offset, .. } if offset >= limit => break,
                 Piece::Record(record) => {
                     let end = record.offset + 32 + record.payload.len() as u64;
                     self.progress.done(end - passed);
@@ -141,6 +148,7 @@ impl Repair<'_> {
                     self.take_record(&mut reading, kind, seq, at, record.payload)?;
                 }
                 Piece::Damage { offset, end, reason } => {
+                    let end = end.min(limit);
                     reading.open = match reading.open.take() {
                         Some((first, _, reason)) => Some((first, end, reason)),
                         None => Some((offset, end, reason)),
@@ -203,11 +211,14 @@ impl Repair<'_> {
         if let Some((offset, end, reason)) = reading.open.take() {
             let unproven = last && length.is_none();
             match unproven {
-                true => self.report.note(format!(
-                    "{}: bytes {offset} to {end} at its end are no record ({reason}): an \
-                     interrupted write, or damage that cannot be told from one",
-                    reading.name
-                )),
+                true => {
+                    self.report.doubt = true;
+                    self.report.note(format!(
+                        "{}: bytes {offset} to {end} at its end are no record ({reason}): an \
+                         interrupted write, or damage that cannot be told from one",
+                        reading.name
+                    ));
+                }
                 false => {
                     let part = Part { offset, end, reason, data: true, keys: None };
                     self.report.lose(&reading.name, part);

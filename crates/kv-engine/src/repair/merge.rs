@@ -39,7 +39,9 @@ impl Repair<'_> {
         maker: &TableMaker<'_>,
         last_seq: &mut SeqNo,
     ) -> Result<Merged> {
-        let runs = runs(tables, &**self.fs)?;
+        let runs = runs(tables, self.fs)?;
+        // Each run has a file open, and the outputs have a few.
+        let many = runs.len() + 8 > self.options.max_open_files;
         let deletes = runs.iter().flatten().flat_map(|table| table.tombstones.iter().cloned());
         let deletes = RangeTombstones::seen_by(deletes, &[]);
         for fragment in deletes.fragments() {
@@ -48,7 +50,7 @@ impl Repair<'_> {
         let mut runs: Vec<Run> =
             runs.into_iter().map(|tables| Run { tables: tables.into(), open: None }).collect();
         for run in &mut runs {
-            self.step(run);
+            self.step(run, many)?;
         }
         let none = RangeTombstones::default();
         let mut outputs = Outputs::new(maker, LEVELS - 1, none, None, None);
@@ -81,39 +83,36 @@ impl Repair<'_> {
                     from = table.number;
                 }
             }
-            self.step(run);
+            self.step(run, many)?;
         }
         self.report.kept -= spaces.catalog_entries();
         Ok(Merged { tables: outputs.finish()?, spaces })
     }
 
     /// Moves a run to its next entry, and reports what a table has lost once it was read.
-    fn step(&mut self, run: &mut Run) {
+    fn step(&mut self, run: &mut Run, many: bool) -> Result<()> {
         loop {
             if let Some((_, salvage)) = &mut run.open
-                && salvage.next()
+                && salvage.next()?
             {
-                return;
+                return Ok(());
             }
             if let Some((table, salvage)) = run.open.take() {
                 self.finish_table(&table, &salvage);
             }
-            let Some(table) = run.tables.pop_front() else { return };
-            match table.open(&**self.fs) {
-                Ok(salvage) => run.open = Some((table, salvage)),
-                Err(error) => {
-                    let name = table.name.as_deref().unwrap_or("a table made from logs");
-                    self.report.missing(name, &format!("the table cannot be read: {error}"));
-                }
-            }
+            let Some(table) = run.tables.pop_front() else { return Ok(()) };
+            let salvage = table.open(self.fs, many)?;
+            run.open = Some((table, salvage));
         }
     }
 
     fn finish_table(&mut self, table: &Planned, salvage: &Salvage) {
         let Some(name) = &table.name else { return };
-        self.report.tables += 1;
-        self.report.bytes += table.size();
         self.progress.done(table.size());
+        if !salvage.is_foreign() {
+            self.report.tables += 1;
+            self.report.bytes += table.size();
+        }
         for lost in salvage.lost() {
             let part = Part {
                 offset: lost.offset,
@@ -124,7 +123,11 @@ impl Repair<'_> {
             };
             self.report.lose(name, part);
         }
-        if let Some(lost) = salvage.entries().and_then(|all| all.checked_sub(salvage.read()))
+        let entries = match salvage.is_foreign() {
+            true => table.known_entries(),
+            false => salvage.entries(),
+        };
+        if let Some(lost) = entries.and_then(|all| all.checked_sub(salvage.read()))
             && lost > 0
         {
             self.report.lose_entries(name, lost);

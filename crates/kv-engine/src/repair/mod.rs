@@ -5,7 +5,8 @@
 //! delete. Which tables count, the manifest says where it can be read; else every table in the
 //! directory is taken that no readable record of the manifest declares dead. Blocks of a table
 //! whose index is damaged are found by their checksums. Memory is bounded by the options, one
-//! block for each run of tables, and the range deletes.
+//! block for each run of tables, and the range deletes; open files by `max_open_files`. What the
+//! operating system refuses to open or to read is not damage: it ends the repair.
 //!
 //! `sources` decides what is read, `logs` turns logs into tables, `merge` joins all, `names` sees
 //! to it that every keyspace can be reached, `target` guards the old store and the new one.
@@ -13,6 +14,7 @@
 mod logs;
 mod merge;
 mod names;
+mod on_demand;
 mod report;
 mod sources;
 mod target;
@@ -169,7 +171,7 @@ impl Repair<'_> {
         }
         let mut last_seq = self.examined.last_seq;
         let from_logs = self.read_logs(found, &maker, &mut last_seq)?;
-        let mut tables = self.plan_tables(found);
+        let mut tables = self.plan_tables(found)?;
         tables.extend(from_logs.iter().map(|meta| sources::Planned::made(meta, self.into)));
         let merged = self.merge(tables, &maker, &mut last_seq)?;
         for meta in &from_logs {

@@ -29,6 +29,8 @@ pub struct RepairReport {
     pub(super) notes: Vec<String>,
     /// The tables that count could not be told from dead ones.
     pub(super) uncertain: bool,
+    /// Something may be lost, and nothing can tell: bytes at the end of the last log.
+    pub(super) doubt: bool,
     /// Keys of which an entry without a sequence number lost against one of an older table.
     pub(super) doubtful: u64,
     pub(super) file: Option<PathBuf>,
@@ -55,7 +57,8 @@ pub(super) struct Part {
 }
 
 impl RepairReport {
-    /// Whether no entry was lost.
+    /// Whether it is sure that no entry was lost. It is not where the last log ends in bytes that
+    /// are no record: an interrupted write, which nobody was promised, or a damaged record.
     ///
     /// ```
     /// # use kv_engine::{Db, Options};
@@ -68,7 +71,11 @@ impl RepairReport {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn is_complete(&self) -> bool {
-        !self.uncertain && self.files.values().all(|file| !file.data)
+        !self.uncertain && !self.doubt && !self.has_losses()
+    }
+
+    fn has_losses(&self) -> bool {
+        self.files.values().any(|file| file.data)
     }
 
     /// The file that holds the report as text; none where it could not be written.
@@ -133,10 +140,11 @@ impl RepairReport {
             "{} keys kept, from {} tables and {} logs, {} bytes: ",
             self.kept, self.tables, self.logs, self.bytes
         )?;
-        match self.is_complete() {
-            true => out.write_str("nothing is lost")?,
-            false => out.write_str("something is lost")?,
-        }
+        out.write_str(match () {
+            () if self.has_losses() => "something is lost",
+            () if !self.is_complete() => "something may be lost",
+            () => "nothing is lost",
+        })?;
         for (name, file) in &self.files {
             write!(out, "\n{name}:")?;
             if let Some(entries) = file.entries.filter(|entries| *entries > 0) {
@@ -149,7 +157,7 @@ impl RepairReport {
                 write!(out, "\n  and {} more damaged parts", file.more)?;
             }
         }
-        if self.files.values().any(|file| file.data) {
+        if self.has_losses() {
             out.write_str(
                 "\nOf a key whose newest version is lost, an older version may stand in the new \
                  store, also where the lost one was a delete.",

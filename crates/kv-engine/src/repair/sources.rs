@@ -1,14 +1,19 @@
 //! What a repair reads: which tables count, which logs, and in what runs the tables are merged.
+//!
+//! A file that is listed and cannot be opened or read ends the repair: too many open files, a
+//! missing right or a loose cable pass, and what they hid would be given up for good.
 
 use super::Repair;
+use super::on_demand::OnDemand;
 use super::report::Part;
 use crate::error::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use kv_core::RangeTombstone;
 use kv_manifest::{Examined, FileMeta, FileName};
 use kv_sstable::Salvage;
-use kv_vfs::{FileKind, Fs, Mode};
+use kv_vfs::{FileKind, Fs, FsFile, Mode};
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +21,8 @@ use std::sync::Arc;
 pub(super) struct Found {
     pub(super) tables: BTreeSet<u64>,
     pub(super) logs: BTreeSet<u64>,
+    /// The tables that are there.
+    present: BTreeSet<u64>,
     /// Logs that the manifest names and that are not there.
     pub(super) missing_logs: Vec<u64>,
     pub(super) notes: Vec<String>,
@@ -52,12 +59,13 @@ impl Found {
         if !ours {
             return Err(nothing(from));
         }
-        let adopted: BTreeSet<u64> = examined
-            .unknown
-            .iter()
-            .filter(|number| is_whole(fs, from, **number))
-            .copied()
-            .collect();
+        let mut adopted = BTreeSet::new();
+        for number in examined.unknown.intersection(&tables) {
+            if is_whole(fs, from, *number)? {
+                adopted.insert(*number);
+            }
+        }
+        let present = tables.clone();
         let counts = |number: &u64| match &examined.state {
             Some(_) => examined.tables.contains_key(number) || adopted.contains(number),
             None => !examined.gone.contains(number),
@@ -67,21 +75,36 @@ impl Found {
             notes.push(format!("{name}: the manifest does not count it, left out"));
         }
         tables.retain(counts);
-        // Those that are missing are found to be so when they are opened.
         tables.extend(examined.tables.keys());
         let named = examined.state.iter().flat_map(|state| state.logs.iter());
         let missing_logs = named.filter(|number| !logs.contains(number)).copied().collect();
         logs.retain(|number| *number >= examined.log_floor);
         let uncertain = examined.state.is_none() || !adopted.is_empty();
-        Ok(Found { tables, logs, missing_logs, notes, uncertain })
+        Ok(Found { tables, logs, present, missing_logs, notes, uncertain })
     }
 }
 
 /// Whether a table has a footer of its own that names its number.
-fn is_whole(fs: &dyn Fs, dir: &Path, number: u64) -> bool {
+fn is_whole(fs: &dyn Fs, dir: &Path, number: u64) -> Result<bool> {
     let path = FileName::Table(number).path(dir);
-    let Ok(file) = fs.open(&path, Mode::Read) else { return false };
-    file.len().is_ok_and(|size| Salvage::own_footer(file, path, number, size))
+    let file = open(fs, &path)?;
+    let size = file.len().map_err(|e| refused(&path, "has no length", e))?;
+    Ok(Salvage::own_footer(file, path, number, size)?)
+}
+
+/// Opens a file that is there.
+pub(super) fn open(fs: &dyn Fs, path: &Path) -> Result<Arc<dyn FsFile>> {
+    fs.open(path, Mode::Read).map_err(|e| refused(path, "cannot be opened", e))
+}
+
+/// The operating system refuses what it may allow later.
+pub(super) fn refused(path: &Path, what: &str, error: io::Error) -> Error {
+    let text = format!(
+        "{}: {what}; nothing was given up for lost: try again, or where a disk has bad places, \
+         repair a copy made by a tool that goes on past them",
+        path.display()
+    );
+    Error::io(text, error)
 }
 
 pub(super) fn nothing(from: &Path) -> Error {
@@ -115,17 +138,24 @@ impl Planned {
         }
     }
 
-    /// Opens the table, whatever is wrong with it.
-    pub(super) fn open(&self, fs: &dyn Fs) -> Result<Salvage> {
-        let file = fs
-            .open(&self.path, Mode::Read)
-            .map_err(|e| Error::io(format!("{}: open failed", self.path.display()), e))?;
+    /// Opens the table, whatever is wrong with it. Where there are many, its file is open only
+    /// while it is read from.
+    pub(super) fn open(&self, fs: &Arc<dyn Fs>, many: bool) -> Result<Salvage> {
+        let file = match many {
+            true => OnDemand::file(fs, &self.path)?,
+            false => open(&**fs, &self.path)?,
+        };
         let known = self.known.as_ref().map(|meta| (meta.footer.as_ref(), meta.size));
         Ok(Salvage::open(file, self.path.clone(), self.number, known)?)
     }
 
     pub(super) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How many entries it holds, as the manifest knows.
+    pub(super) fn known_entries(&self) -> Option<u64> {
+        self.known.as_ref().map(|meta| meta.entries)
     }
 
     fn look(&mut self, salvage: &Salvage) {
@@ -139,9 +169,9 @@ impl Planned {
 }
 
 impl Repair<'_> {
-    /// Opens every table once, for its bounds and its range tombstones. One that cannot be opened
+    /// Opens every table once, for its bounds and its range tombstones. One that is not there
     /// goes into the report.
-    pub(super) fn plan_tables(&mut self, found: &Found) -> Vec<Planned> {
+    pub(super) fn plan_tables(&mut self, found: &Found) -> Result<Vec<Planned>> {
         let mut planned = Vec::new();
         for number in &found.tables {
             let path = FileName::Table(*number).path(self.from);
@@ -156,32 +186,30 @@ impl Repair<'_> {
                 bounds: None,
                 tombstones: Vec::new(),
             };
-            match table.open(&**self.fs) {
-                Ok(salvage) => {
-                    table.look(&salvage);
-                    self.progress.expect(table.size);
-                    planned.push(table);
-                }
-                Err(error) => {
-                    let keys = table.known.as_ref();
-                    let keys = keys.map(|meta| (meta.smallest.clone(), meta.largest.clone()));
-                    let reason = format!("the table cannot be read: {error}");
-                    let end = table.known.as_ref().map_or(0, |meta| meta.size);
-                    self.report.lose(&name, Part { offset: 0, end, reason, data: true, keys });
-                    if let Some(meta) = &table.known {
-                        self.report.lose_entries(&name, meta.entries);
-                    }
-                }
+            if found.present.contains(number) {
+                let salvage = table.open(self.fs, false)?;
+                table.look(&salvage);
+                self.progress.expect(table.size);
+                planned.push(table);
+                continue;
+            }
+            let keys = table.known.as_ref();
+            let keys = keys.map(|meta| (meta.smallest.clone(), meta.largest.clone()));
+            let reason = "the table is missing".to_owned();
+            let end = table.known.as_ref().map_or(0, |meta| meta.size);
+            self.report.lose(&name, Part { offset: 0, end, reason, data: true, keys });
+            if let Some(meta) = &table.known {
+                self.report.lose_entries(&name, meta.entries);
             }
         }
-        planned
+        Ok(planned)
     }
 }
 
 /// Sorts tables into as few runs as may be, each of disjoint tables in key order.
-pub(super) fn runs(mut tables: Vec<Planned>, fs: &dyn Fs) -> Result<Vec<Vec<Planned>>> {
+pub(super) fn runs(mut tables: Vec<Planned>, fs: &Arc<dyn Fs>) -> Result<Vec<Vec<Planned>>> {
     for table in tables.iter_mut().filter(|table| table.name.is_none()) {
-        let salvage = table.open(fs)?;
+        let salvage = table.open(fs, false)?;
         table.look(&salvage);
     }
     let (mut bounded, unbounded): (Vec<Planned>, Vec<Planned>) =

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use kv_engine::{Db, ErrorKind, Options, RepairReport, Result};
-use kv_vfs::{Fs, FsFileExt};
+use kv_vfs::{Fault, FaultError, FaultFs, Fs, FsFileExt, OpKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -409,4 +409,198 @@ fn a_missing_table_does_not_raise_the_dead() {
         let i = (0..100).find(|i| self::key(*i) == key).unwrap();
         assert!(!(20..40).contains(&i) && value == self::value(i, 1), "key {i}\n{text}");
     }
+}
+
+#[test]
+fn a_damaged_end_of_the_last_log_may_have_cost_something() {
+    let case = case();
+    let log = case
+        .world
+        .names(".log")
+        .into_iter()
+        .rfind(|name| case.world.files()[name].iter().any(|byte| *byte != 0));
+    let log = log.unwrap();
+    let written = case.world.files()[&log].iter().rposition(|byte| *byte != 0).unwrap();
+    let (world, report) = case.repaired(|w| w.rewrite(&log, |bytes| bytes[written] ^= 1));
+    let report = report.unwrap();
+    let text = report.to_string();
+    assert!(case.differing(&world) > 0, "the last record is damaged: {text}");
+    assert!(!report.is_complete() && text.contains("something may be lost"), "{text}");
+    assert!(!text.contains("nothing is lost") && !text.contains("something is lost"), "{text}");
+}
+
+#[test]
+fn a_log_made_ahead_of_need_testifies_for_nothing() {
+    let case = case();
+    let log = case.world.names(".log").into_iter().next_back().unwrap();
+    let written = case.world.files()[&log].iter().rposition(|byte| *byte != 0).unwrap();
+    let (_, report) = case.repaired(|w| {
+        w.rewrite(&log, |bytes| bytes[written] ^= 1);
+        w.fs.create_new(&Path::new(DIR).join("900000.log")).unwrap();
+    });
+    let text = report.unwrap().to_string();
+    assert!(text.contains("something may be lost"), "{text}");
+}
+
+#[test]
+fn a_truncated_table_that_lost_entries_does_not_say_that_it_lost_none() {
+    let case = case();
+    for name in case.world.names(".sst") {
+        let len = case.world.files()[&name].len();
+        for lost_manifest in [false, true] {
+            let (_, report) = case.repaired(|w| {
+                w.rewrite(&name, |bytes| bytes.truncate(len / 3));
+                if lost_manifest {
+                    w.files()
+                        .into_keys()
+                        .filter(|n| n.starts_with("MANIFEST"))
+                        .for_each(|n| w.remove(&n));
+                }
+            });
+            let text = report.unwrap().to_string();
+            let part = text.split(&format!("\n{name}:")).nth(1).unwrap();
+            let part = part.split("\n0").next().unwrap();
+            let untrue = part
+                .lines()
+                .find(|line| line.contains("no entry is lost by it") && line.contains("bytes "));
+            assert_eq!(untrue, None, "{name}, a third of {len}: {text}");
+        }
+    }
+}
+
+/// A store with several logs that count.
+fn with_logs() -> World {
+    let world = World::new(("small logs", || small().write_buffer(1 << 20).wal_limit(1 << 20)));
+    let db = world.open();
+    let mut model = Model::new();
+    for round in 0..3 {
+        fill(&db, &mut model, 40, round);
+        let held = db.snapshot();
+        drop(held);
+        db.sync().unwrap();
+    }
+    let cut = world.after_power_cut();
+    drop(db);
+    cut
+}
+
+#[test]
+fn entries_before_the_first_record_of_the_logs_are_counted() {
+    let world = with_logs();
+    let logs = world.names(".log");
+    let log = logs.iter().find(|name| world.files()[*name].len() > 1000).unwrap();
+    // The first record behind the beginning: its payload begins 32 bytes behind its header.
+    world.rewrite(log, |bytes| bytes[64 + 40] ^= 1);
+    let report = kv_engine::repair(DIR, NEW, world.options()).unwrap();
+    let text = report.to_string();
+    assert!(text.contains(&format!("{log}: 1 entries are lost")), "{text}");
+}
+
+#[test]
+fn what_lies_behind_the_named_length_of_a_log_is_no_loss() {
+    let world = World::new(("small blocks", small));
+    let db = world.open();
+    let mut model = Model::new();
+    fill(&db, &mut model, 10, 0);
+    let before = world.after_power_cut();
+    let log = before.names(".log").into_iter().next_back().unwrap();
+    // A flush begins the next log; the old one comes back, longer than it was.
+    fill(&db, &mut model, 10, 1);
+    let old = world.files()[&log].clone();
+    drop(before);
+    db.flush().unwrap();
+    fill(&db, &mut model, 10, 2);
+    db.sync().unwrap();
+    let cut = world.after_power_cut();
+    drop(db);
+    let written = old.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for manifest in cut.files().into_keys().filter(|name| name.starts_with("MANIFEST")) {
+        cut.remove(&manifest);
+    }
+    cut.files().contains_key(&log).then(|| cut.remove(&log));
+    let file = cut.fs.create_new(&Path::new(DIR).join(&log)).unwrap();
+    file.write_all_at(&old[..written], 0).unwrap();
+    file.write_all_at(&[0xA5; 200], written as u64).unwrap();
+    let report = kv_engine::repair(DIR, NEW, cut.options()).unwrap();
+    let text = report.to_string();
+    assert!(!text.contains(&format!("\n{log}")), "{text}");
+    assert_same(&Db::open(NEW, cut.options()).unwrap(), &model);
+}
+
+#[test]
+fn a_replaced_table_is_not_counted_as_read_and_its_entries_as_lost() {
+    let case = case();
+    let table = case.world.names(".sst").into_iter().next().unwrap();
+    let number: u64 = table.trim_end_matches(".sst").parse().unwrap();
+    let (_, sound) = case.repaired(|_| {});
+    let count = |text: &str| {
+        let from = text.split("from ").nth(1).unwrap();
+        from.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    let sound = count(&sound.unwrap().to_string());
+    // Sound, of the same number, and of another store.
+    let attempts = (0..4).flat_map(|opens| (1..40).map(move |flushes| (opens, flushes)));
+    let theirs = attempts.into_iter().find_map(|(opens, flushes)| {
+        let other = World::new(("other", || small().level0_runs(64)));
+        (0..opens).for_each(|_| other.open().close().unwrap());
+        let db = other.open();
+        for flush in 0..flushes {
+            db.put(key(flush), value(flush, 0)).unwrap();
+            db.flush().unwrap();
+        }
+        other.files().remove(&format!("{number:06}.sst"))
+    });
+    let (_, report) = case.repaired(|w| w.rewrite(&table, |bytes| *bytes = theirs.unwrap()));
+    let text = report.unwrap().to_string();
+    assert!(text.contains("another table lies in the place"), "{text}");
+    assert_eq!(count(&text), sound - 1, "{text}");
+    assert!(text.contains(&format!("{table}: ")) && text.contains("entries are lost"), "{text}");
+}
+
+#[test]
+fn what_the_system_refuses_is_no_damage_and_ends_the_repair() {
+    let case = case();
+    for error in [FaultError::EMFILE, FaultError::EIO] {
+        for op in [OpKind::Open, OpKind::Read, OpKind::Len] {
+            for after in (0..400).step_by(7) {
+                let copy = case.world.after_power_cut();
+                let fs = FaultFs::new(std::sync::Arc::clone(&copy.fs) as _);
+                let id = fs.arm(Fault::new(op, error).on("/db/").after(after).times(1));
+                let options = copy.options().file_system(std::sync::Arc::new(fs.clone()));
+                let repaired = kv_engine::repair(DIR, NEW, options);
+                if fs.fired(id) == 0 {
+                    break;
+                }
+                let error = refused(repaired);
+                assert_eq!(error.kind(), ErrorKind::Io, "{op:?} {after}: {error}");
+                let left = copy.fs.list(Path::new(NEW)).unwrap_or_default();
+                assert!(left.iter().all(|entry| entry.name != "CURRENT"), "{op:?} {after}");
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn open_files_are_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+    let options = || Options::default().sync_on_write(false).level0_runs(64).max_open_files(16);
+    let db = Db::open(&old, options()).unwrap();
+    for i in 0..40 {
+        db.put(key(0), value(i, 0)).unwrap();
+        db.put(key(1000 + i), value(i, 0)).unwrap();
+        db.flush().unwrap();
+    }
+    db.close().unwrap();
+    let mut most = 0;
+    let report = kv_engine::repair_with(&old, &new, options(), &mut |_| {
+        let open = std::fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+        most = most.max(open.filter(|path| path.starts_with(dir.path())).count());
+    });
+    assert!(report.unwrap().is_complete());
+    assert!((1..=16).contains(&most), "{most} files were open at once");
+    assert_eq!(pairs(Db::open(&new, options()).unwrap().iter()).len(), 41);
 }

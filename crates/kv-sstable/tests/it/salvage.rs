@@ -23,7 +23,7 @@ fn salvaged(bytes: &[u8], built: &Built, by_manifest: bool) -> Vec<Entry> {
     let known = by_manifest.then(|| (built.summary.footer.as_ref(), built.summary.size));
     let mut salvage = Salvage::open(file_with(bytes), built.path.clone(), NUMBER, known).unwrap();
     let mut found = Vec::new();
-    while salvage.next() {
+    while salvage.next().unwrap() {
         found.push((salvage.key().to_vec(), salvage.trailer(), salvage.value().to_vec()));
     }
     let lost = salvage.lost().iter().any(|lost| lost.data);
