@@ -1,6 +1,7 @@
 //! The program that writes until it is killed, as its parent sees it: started, listened to,
 //! killed, waited for. A child never outlives its handle.
 
+use crate::awake::{awake, awake_since};
 use anyhow::{Context, Result, bail};
 use kv_crashtest::torture::{DyingFs, Kv, Ledger, Life, Verdict};
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -13,7 +14,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a life may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it is listened to at once.
+const TICK: Duration = Duration::from_millis(50);
 
 /// Lives: this is the child.
 pub(crate) fn live(life: &Life) -> Result<bool> {
@@ -129,7 +132,7 @@ impl Child {
         mut strike: impl FnMut(&mut Child) -> Result<()>,
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        let begun = Instant::now();
+        let begun = awake();
         let (mut at, mut struck, mut strike_at) = (Stage::Started, false, None);
         loop {
             if let Some((stage, delay)) = stage
@@ -138,14 +141,17 @@ impl Child {
             {
                 strike_at = Some(Instant::now() + delay);
             }
-            let limit = strike_at.filter(|_| !struck).unwrap_or(begun + PATIENCE);
-            match self.events.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+            let strike_in = strike_at
+                .filter(|_| !struck)
+                .map(|at: Instant| at.saturating_duration_since(Instant::now()));
+            match self.events.recv_timeout(strike_in.unwrap_or(TICK)) {
                 Ok(event) => at = outcome.note(event).unwrap_or(at),
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) if strike_at.is_some() && !struck => {
+                Err(RecvTimeoutError::Timeout) if strike_in.is_some() => {
                     struck = true;
                     strike(self)?;
                 }
+                Err(RecvTimeoutError::Timeout) if awake_since(begun) < PATIENCE => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.kill()?;
                     outcome.broken = Some(format!("hung for {} s at {at:?}", PATIENCE.as_secs()));

@@ -9,6 +9,7 @@
     reason = "a program beside the store works on the real files, not through its seam"
 )]
 
+mod awake;
 mod checks;
 mod child;
 mod contents;

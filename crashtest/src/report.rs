@@ -47,6 +47,18 @@ impl Row {
         Row { skipped: Some(why.to_owned()), ..Row::new(name, unit) }
     }
 
+    /// Adds more trials of the same kind.
+    pub(crate) fn add(&mut self, more: Row) {
+        self.ran += more.ran;
+        self.distinct = match (self.distinct, more.distinct) {
+            (Some((found, floor)), Some((more, _))) => Some((found + more, floor)),
+            (found, _) => found,
+        };
+        self.violations.extend(more.violations);
+        self.notes.extend(more.notes);
+        self.elapsed += more.elapsed;
+    }
+
     pub(crate) fn verdict(&self) -> Verdict {
         let few = self.distinct.is_some_and(|(found, floor)| found < floor);
         if !self.violations.is_empty() {

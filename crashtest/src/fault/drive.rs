@@ -4,6 +4,7 @@
 //! A step that was acknowledged is in every later state. One that failed is in none of them if it
 //! was refused before it reached the log or the manifest, and else it may be.
 
+use crate::awake::{awake, awake_since};
 use crate::fault::scenario::Scenario;
 use crate::history::Step;
 use crate::oracle::scan;
@@ -15,7 +16,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Why a state should not have been found.
 #[derive(Clone, Debug)]
@@ -105,7 +106,7 @@ fn is_read(struck: &Struck) -> bool {
 
 /// How long a thread may take from a call's answer to telling the whole store that writes are
 /// over; it may be one in the background on a busy machine.
-const NOTICE: Duration = Duration::from_secs(5);
+const NOTICE: Duration = Duration::from_secs(10);
 
 struct Driver<'a> {
     fs: &'a FaultFs,
@@ -271,9 +272,9 @@ impl Driver<'_> {
     /// whose call has failed may not have come to tell it. A store that is never told is found
     /// out by the next write.
     fn await_notice(&mut self) {
-        let since = Instant::now();
+        let since = awake();
         while !self.run.db.stats().to_string().contains("takes no more writes")
-            && since.elapsed() < NOTICE
+            && awake_since(since) < NOTICE
         {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -42,6 +42,15 @@ impl Table {
         untried.map(|((site, op), ways)| (*site, *op, ways.as_slice())).collect()
     }
 
+    /// The calls that were made.
+    pub(crate) fn reached(&self) -> Vec<Place> {
+        self.calls.keys().copied().collect()
+    }
+
+    pub(crate) fn has_met(&self, pair: &Pair) -> bool {
+        self.met.contains_key(pair)
+    }
+
     /// How many pairs of a call that was made and a manner were met, and the others.
     pub(crate) fn check(&self) -> (usize, Vec<(Place, String)>) {
         let mut missed = Vec::new();

@@ -5,6 +5,7 @@ use super::judge::{Class, Verdict};
 use super::plan::Piece;
 use super::subject::{Flavour, Subject};
 use super::trial::{self, Depth};
+use crate::awake::{awake, awake_since, used};
 use crate::image::Kind;
 use crate::memory;
 use crate::rng::mix;
@@ -13,13 +14,15 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The most memory that a trial may take beyond what is taken anyway.
 const MEMORY: usize = 64 << 20;
-/// The longest that a trial may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that a trial may keep a processor busy.
+const LONGEST: Duration = Duration::from_secs(5);
+/// How long one that does not end at all is waited for, on a machine with other work, too.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often each class was met, by kind of file, and what was violated.
 #[derive(Default)]
@@ -70,7 +73,7 @@ struct Crew<'a> {
     next: AtomicUsize,
     done: AtomicBool,
     /// What each thread is at, and since when.
-    at: Vec<Mutex<Option<(Instant, String, Damage)>>>,
+    at: Vec<Mutex<Option<(Duration, String, Damage)>>>,
     /// Held for writing by a trial that is repeated alone.
     alone: RwLock<()>,
     /// Grows whenever too much memory was seen.
@@ -164,13 +167,18 @@ impl Crew<'_> {
         damage: &Damage,
     ) -> Result<Option<Verdict>> {
         let slot = self.at.get(number).context("there is no such thread")?;
-        *slot.lock() = Some((Instant::now(), subject.name.clone(), damage.clone()));
+        *slot.lock() = Some((awake(), subject.name.clone(), damage.clone()));
         let excess = self.excess.load(Ordering::SeqCst);
         let panics = PANICS.load(Ordering::SeqCst);
+        let begun = used();
         let mut verdict = {
             let _running = self.alone.read();
             trial::run(subject, damage, depth(damage))?
         };
+        let took = used().saturating_sub(begun);
+        if took > LONGEST {
+            verdict = Some(Verdict::new(Class::Hang, format!("it took {took:?}")));
+        }
         if self.too_much() {
             self.excess.fetch_add(1, Ordering::SeqCst);
         }
@@ -203,10 +211,10 @@ impl Crew<'_> {
             thread::sleep(Duration::from_millis(100));
             for slot in &self.at {
                 if let Some((since, name, damage)) = &*slot.lock()
-                    && since.elapsed() > PATIENCE
+                    && awake_since(*since) > PATIENCE
                 {
                     eprintln!(
-                        "! Hang: more than 5 s; repeat: flip --fixture {name} --only {damage}"
+                        "! Hang: more than 30 s; repeat: flip --fixture {name} --only {damage}"
                     );
                     std::process::exit(1);
                 }

@@ -27,6 +27,8 @@ pub(crate) enum Class {
     /// `verify` says that nothing is damaged, and a table is.
     Unnoticed,
     Panic,
+    /// It kept a processor busy for more than five seconds.
+    Hang,
     Memory,
     FilesModified,
     /// An error of another kind than damage, or without the name of a file.

@@ -3,6 +3,7 @@
 use super::generate::{Plan, generate};
 use super::op::Case;
 use super::{concurrent, metamorphic, run, shrink};
+use crate::awake::{awake, awake_since};
 use crate::panics;
 use crate::report::Row;
 use std::ops::Range;
@@ -98,15 +99,15 @@ fn over_cores(name: &str, work: &Work, cores: usize, one: One<'_>) -> Row {
 
 /// Ends the program where a core does not move on: a thread that hangs cannot be taken back.
 fn watch(name: &str, places: &[[AtomicU64; 2]], over: &AtomicBool) {
-    let mut seen: Vec<(u64, Instant)> = places.iter().map(|_| (0, Instant::now())).collect();
+    let mut seen: Vec<(u64, Duration)> = places.iter().map(|_| (0, awake())).collect();
     while !over.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(20));
         for (place, seen) in places.iter().zip(&mut seen) {
             let now = place[1].load(Ordering::Relaxed);
             let finished = place[0].load(Ordering::Relaxed) == u64::MAX;
             if now != seen.0 || finished {
-                *seen = (now, Instant::now());
-            } else if seen.1.elapsed() > PATIENCE {
+                *seen = (now, awake());
+            } else if awake_since(seen.1) > PATIENCE {
                 let seed = place[0].load(Ordering::Relaxed);
                 eprintln!("! {name}: seed {seed} hangs; repeat with --seed {seed}");
                 std::process::exit(1);

@@ -1,5 +1,6 @@
 //! Watches the trials from outside: panics on any thread, trials that do not end, and memory.
 
+use crate::awake::{awake, awake_since, used};
 use crate::memory;
 use anyhow::Result;
 use kv_crashtest::hostile::{Outcome, Target};
@@ -8,10 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A trial that takes longer hangs.
+/// A trial that keeps a processor busy for longer hangs.
 const LONGEST: Duration = Duration::from_secs(5);
+/// One that does not come to an end at all, on a machine with other work, too.
+const NO_END: Duration = Duration::from_secs(30);
 /// What a trial may allocate above what there was.
 const MOST_MEMORY: usize = 64 << 20;
 
@@ -27,7 +30,7 @@ thread_local! {
 
 /// A trial under way.
 struct Trial {
-    since: Instant,
+    since: Duration,
     target: Target,
     input: Vec<u8>,
 }
@@ -51,11 +54,12 @@ pub(super) fn quiet_panics() {
 impl Slot {
     /// Runs a target; an error names the promise that is broken.
     pub(super) fn run(&self, target: Target, input: &[u8]) -> Outcome {
-        let trial = Trial { since: Instant::now(), target, input: input.to_vec() };
+        let trial = Trial { since: awake(), target, input: input.to_vec() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(trial);
         HAS_TRIALS.set(true);
         let panics = PANICS.load(Ordering::SeqCst);
         let before = memory::now();
+        let begun = used();
         memory::forget_peak();
         let outcome = catch_unwind(AssertUnwindSafe(|| target.run(input)));
         let peak = memory::peak().saturating_sub(before);
@@ -67,6 +71,10 @@ impl Slot {
             let last = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
             return Err(last.replace('\n', " "));
         }
+        let took = used().saturating_sub(begun);
+        if took > LONGEST {
+            return Err(format!("took {took:?} of a processor"));
+        }
         if peak > MOST_MEMORY {
             return Err(format!("{} MiB allocated", peak >> 20));
         }
@@ -76,10 +84,10 @@ impl Slot {
     /// Ends the program where the trial does not end.
     fn check(&self) {
         let trial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(trial) = trial.as_ref().filter(|trial| trial.since.elapsed() > LONGEST) {
+        if let Some(trial) = trial.as_ref().filter(|trial| awake_since(trial.since) > NO_END) {
             let kept = keep(trial.target, &trial.input);
             let kept = kept.map_or_else(|e| e.to_string(), |file| repeat(trial.target, &file));
-            eprintln!("! {}: no end after {LONGEST:?}; {kept}", trial.target.name());
+            eprintln!("! {}: no end after {NO_END:?}; {kept}", trial.target.name());
             std::process::exit(1);
         }
     }
@@ -89,7 +97,7 @@ impl Slot {
 pub(super) fn watch(slots: Vec<Slot>) {
     std::thread::spawn(move || {
         loop {
-            std::thread::sleep(LONGEST / 20);
+            std::thread::sleep(NO_END / 100);
             slots.iter().for_each(Slot::check);
         }
     });

@@ -13,6 +13,9 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// With a bug a command may take so many times what it takes without.
 const SLOWER: u32 = 4;
+/// How long a command that has told a violation may go on: to cut a failing case down is of no use
+/// here.
+const ENOUGH: Duration = Duration::from_secs(5);
 /// The most that a command may take without a bug.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -72,20 +75,28 @@ impl Runs {
         let started = Instant::now();
         let took = || started.elapsed().as_secs_f64();
         let hung = format!("it hung, and was stopped after {} s", limit.as_secs());
-        match self.wait(bug, way, limit) {
-            Ok(Some(ended)) => ended.judge(sign, took()),
-            Ok(None) if sign != Sign::Hang => Outcome::Failed(hung),
-            Ok(None) => match self.wait(bug, way, limit) {
-                Ok(None) => Outcome::Found(format!("{hung}, twice"), took()),
-                Ok(Some(_)) => Outcome::Failed(format!("{hung}, but only once")),
-                Err(error) => Outcome::Failed(format!("{error:#}")),
-            },
+        let wait = || self.wait(bug, way, limit);
+        match wait() {
+            Ok(Ended { code: Code::Stopped, said }) if told(&said).is_none() => {
+                if sign != Sign::Hang {
+                    return Outcome::Failed(hung);
+                }
+                match wait() {
+                    Ok(Ended { code: Code::Stopped, .. }) => {
+                        Outcome::Found(format!("{hung}, twice"), took())
+                    }
+                    Ok(_) => Outcome::Failed(format!("{hung}, but only once")),
+                    Err(error) => Outcome::Failed(format!("{error:#}")),
+                }
+            }
+            Ok(ended) => ended.judge(sign, took()),
             Err(error) => Outcome::Failed(format!("{error:#}")),
         }
     }
 
-    /// Waits for a command's end; `None` where it had to be stopped.
-    fn wait(&self, bug: u8, way: &str, limit: Duration) -> Result<Option<Ended>> {
+    /// Waits for a command's end, or stops it: where the limit is over, or where it has told a
+    /// violation and goes on.
+    fn wait(&self, bug: u8, way: &str, limit: Duration) -> Result<Ended> {
         let name = format!("{bug}-{}", way.replace([' ', '/'], "_"));
         let output = self.folder.path().join(name);
         let file = File::create(&output)?;
@@ -96,35 +107,57 @@ impl Runs {
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()?;
-        let started = Instant::now();
+        let said =
+            || Ok::<_, std::io::Error>(String::from_utf8_lossy(&std::fs::read(&output)?).into());
+        let mut until = Instant::now() + limit;
+        let (mut read, mut found) = (0, false);
         loop {
             if let Some(status) = child.try_wait()? {
-                let said = std::fs::read(&output)?;
-                let said = String::from_utf8_lossy(&said).into_owned();
-                return Ok(Some(Ended { code: status.code(), said }));
+                return Ok(Ended { code: Code::Ended(status.code()), said: said()? });
             }
-            if started.elapsed() > limit {
+            let len = std::fs::metadata(&output)?.len();
+            if !found && len > read {
+                read = len;
+                found = told(&said()?).is_some();
+                if found {
+                    until = until.min(Instant::now() + ENOUGH);
+                }
+            }
+            if Instant::now() > until {
                 child.kill()?;
                 child.wait()?;
-                return Ok(None);
+                return Ok(Ended { code: Code::Stopped, said: said()? });
             }
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
+/// The line of a violation, if one was told.
+fn told(said: &str) -> Option<&str> {
+    said.lines().find(|line| line.starts_with("! "))
+}
+
+/// How a command came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    /// By itself; by a signal where there is no code.
+    Ended(Option<i32>),
+    Stopped,
+}
+
 /// A command that came to its end.
 struct Ended {
-    code: Option<i32>,
+    code: Code,
     said: String,
 }
 
 impl Ended {
     fn judge(&self, sign: Sign, took: f64) -> Outcome {
         match self.code {
-            Some(0) => return Outcome::Passed(took),
+            Code::Ended(Some(0)) => return Outcome::Passed(took),
             // What clap answers to a command or an argument that it does not know.
-            Some(2) => return Outcome::Unknown,
+            Code::Ended(Some(2)) => return Outcome::Unknown,
             _ => {}
         }
         let first = |tells: &dyn Fn(&str) -> bool| {
@@ -132,7 +165,7 @@ impl Ended {
             line.map(|line| line.chars().take(200).collect::<String>())
         };
         let panicked = |line: &str| line.contains(" panicked at ");
-        let found = first(&|line| line.starts_with("! "));
+        let found = told(&self.said).map(|line| line.chars().take(200).collect::<String>());
         let found = found.or_else(|| first(&panicked).filter(|_| sign == Sign::Panic));
         if let Some(line) = found {
             return Outcome::Found(line, took);
@@ -149,8 +182,17 @@ mod tests {
     use super::*;
 
     fn found(code: i32, said: &str, sign: Sign) -> bool {
-        let ended = Ended { code: Some(code), said: said.to_owned() };
+        let ended = Ended { code: Code::Ended(Some(code)), said: said.to_owned() };
         matches!(ended.judge(sign, 0.0), Outcome::Found(..))
+    }
+
+    #[test]
+    fn a_violation_counts_although_the_command_was_stopped() {
+        let judged = |said: &str| {
+            Ended { code: Code::Stopped, said: said.to_owned() }.judge(Sign::Violation, 0.0)
+        };
+        assert!(matches!(judged("! seed 3 fails; cutting it down\n"), Outcome::Found(..)));
+        assert!(matches!(judged("error: x\n"), Outcome::Failed(_)));
     }
 
     #[test]
