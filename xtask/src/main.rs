@@ -12,6 +12,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod harness;
+mod models;
 mod tidy;
 
 use std::path::Path;
@@ -27,6 +28,7 @@ usage: cargo xtask <chore>
 
   crashtest   tries to make the engine lose something; `cargo xtask crashtest --help`
   model       random operations against a model; `cargo xtask model --help`
+  models      the models of threads and locks; `--schedules N` of each scenario
   fuzz        runs every fuzz target; `--minutes N` each
   format      fixtures, goldens and files as text; `cargo xtask format --help`
 ";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(root()),
         Some("tidy") => tidy::run(root()),
         Some("fuzz") => fuzz::run(root(), &arguments),
+        Some("models") => models::run(root(), &arguments),
         Some("crashtest") => harness::run(root(), arguments.get(1..).unwrap_or_default()),
         Some("model" | "format") => harness::run(root(), &arguments),
         _ => {

@@ -4,6 +4,7 @@
 //! Numbered invariants: docs/design/recovery.md.
 
 mod files;
+#[cfg(kv_harness)]
 mod keep_logs;
 mod recover;
 pub(crate) mod replay;
@@ -157,6 +158,7 @@ impl Opening {
         let tables = self.tables();
         let counters = Counters::default();
         let recovered = match found {
+            #[cfg(kv_harness)]
             Some(state) if planted(bug::LOGS_KEPT_BY_RECOVERY) => {
                 return self.keep_logs(state, &files, lock);
             }

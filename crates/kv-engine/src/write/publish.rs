@@ -13,6 +13,7 @@ use crate::options::Durability;
 use kv_core::SeqNo;
 use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use kv_vfs::sync::{Condvar, Mutex};
+use kv_vfs::testing::{bug, planted};
 use kv_wal::Position;
 use std::collections::BTreeMap;
 
@@ -92,7 +93,8 @@ impl Publisher {
         position: Position,
         durability: Durability,
     ) -> Ticket {
-        let listed = durability == Durability::Sync || self.visible() + 1 != first;
+        let listed = (durability == Durability::Sync || self.visible() + 1 != first)
+            && !planted(bug::PUBLISHED_OVER_A_GAP);
         if listed {
             let mut waiting = self.waiting.lock();
             waiting.announced.insert(first, Announced { last, position, durability });
@@ -153,7 +155,8 @@ impl Publisher {
             self.listed.store(waiting.announced.len(), Ordering::Relaxed);
             self.visible.0.store(newest, Ordering::Release);
         }
-        if (moved || newest > before) && waiting.sleepers > 0 {
+        let wakes = waiting.sleepers > 0 && !planted(bug::PUBLICATION_WAKES_NOBODY);
+        if (moved || newest > before) && wakes {
             self.moved.notify_all();
         }
     }

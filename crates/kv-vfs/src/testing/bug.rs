@@ -103,7 +103,12 @@ pub const LOG_REMOVED_WHEN_FULL: u8 = 49;
 /// Logs are numbered by the time of day, so a clock set back hides the newest.
 pub const LOG_NUMBERED_BY_CLOCK: u8 = 50;
 
-/// All of them: number, name, and what it is.
+/// A publication wakes none of the writers that wait for it: for the models alone.
+pub const PUBLICATION_WAKES_NOBODY: u8 = 101;
+/// Writes are made visible before older ones are in their memtable: for the models alone.
+pub const PUBLISHED_OVER_A_GAP: u8 = 102;
+
+/// All of them that the harness plants: number, name, and what it is.
 pub const ALL: [(u8, &str, &str); 50] = [
     (
         LOG_REPLAYED_BEHIND_A_CUT,
