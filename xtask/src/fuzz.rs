@@ -5,8 +5,9 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A trial may take so many seconds, and allocate so many MiB at once.
-const LIMITS: [&str; 2] = ["-timeout=5", "-malloc_limit_mb=64"];
+/// A trial may take so many seconds, and allocate so many MiB at once. Naming each function that is
+/// new to the fuzzer takes longer than the fuzzing.
+const LIMITS: [&str; 3] = ["-timeout=5", "-malloc_limit_mb=64", "-print_funcs=0"];
 
 /// `--minutes N`: each target for so long; one minute where nothing is said.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
