@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, Result};
+use crate::read::view::View;
 use kv_manifest::VersionEdit;
 use std::sync::atomic::Ordering;
 
@@ -27,6 +28,7 @@ impl Engine {
         }
         self.reclaim();
         self.tables.close();
+        self.view.change(View::closed);
         self.lock.lock().take();
         outcome
     }

@@ -64,7 +64,13 @@ impl Level {
 
     /// The one table of a sorted level whose bounds hold `key`.
     pub(crate) fn find(&self, key: &[u8]) -> Option<&Arc<FileMeta>> {
-        self.files.get(self.lower_bound(key)).filter(|f| f.smallest.as_ref() <= key)
+        self.find_index(key).map(|(_, file)| file)
+    }
+
+    /// [`Level::find`], with the table's index.
+    pub(crate) fn find_index(&self, key: &[u8]) -> Option<(usize, &Arc<FileMeta>)> {
+        let i = self.lower_bound(key);
+        self.files.get(i).filter(|f| f.smallest.as_ref() <= key).map(|file| (i, file))
     }
 }
 

@@ -14,6 +14,8 @@ pub const LEVELS: usize = 7;
 #[derive(Clone, Debug, Default)]
 pub struct Version {
     levels: [Arc<Level>; LEVELS],
+    /// How many tables lie in the levels above.
+    places: [usize; LEVELS],
     range_tombstones: bool,
 }
 
@@ -22,7 +24,13 @@ impl Version {
     pub(crate) fn from_levels(levels: [Arc<Level>; LEVELS]) -> Version {
         let range_tombstones =
             levels.iter().flat_map(|level| level.files()).any(|file| file.range_tombstones > 0);
-        Version { levels, range_tombstones }
+        let mut before = 0;
+        let places = std::array::from_fn(|level| {
+            let place = before;
+            before += levels.get(level).map_or(0, |level| level.files().len());
+            place
+        });
+        Version { levels, places, range_tombstones }
     }
 
     pub(crate) fn levels(&self) -> &[Arc<Level>; LEVELS] {
@@ -38,6 +46,17 @@ impl Version {
     /// The one table of a level below 0 that may hold `key`.
     pub fn find(&self, level: usize, key: &[u8]) -> Option<&Arc<FileMeta>> {
         self.levels.get(level)?.find(key)
+    }
+
+    /// [`Version::find`], with the table's place among all of [`Version::files`].
+    pub fn find_place(&self, level: usize, key: &[u8]) -> Option<(usize, &Arc<FileMeta>)> {
+        let (i, file) = self.levels.get(level)?.find_index(key)?;
+        Some((self.place(level) + i, file))
+    }
+
+    /// The place of a level's first table among all of [`Version::files`].
+    pub fn place(&self, level: usize) -> usize {
+        self.places.get(level).copied().unwrap_or_default()
     }
 
     /// The index of the first table of a level below 0 that does not end before `key`.

@@ -4,7 +4,7 @@ use crate::block::{Block, BlockCursor};
 use crate::error::{Error, Result};
 use crate::fetch::Window;
 use crate::seal::BlockType;
-use crate::table::Table;
+use crate::table::{Held, Partition, Table};
 use bytes::Bytes;
 use kv_core::{Cursor, Trailer};
 use std::sync::Arc;
@@ -31,7 +31,8 @@ pub struct TableCursor {
     /// Of a cursor that scans.
     window: Option<Window>,
     top: Option<Block>,
-    partition: Block,
+    /// The loaded partition, where the table does not hold it.
+    partition: Option<Partition>,
     /// Which partition is loaded, if any.
     partition_at: Option<usize>,
     /// Which block of the partition is loaded, if any.
@@ -53,7 +54,7 @@ impl Table {
                 Access::Scan { readahead } => Some(Window::new(readahead)),
             },
             top: None,
-            partition: Block::default(),
+            partition: None,
             partition_at: None,
             block_at: None,
             block_offset: 0,
@@ -99,24 +100,47 @@ impl TableCursor {
             && let Some(top) = &self.top
         {
             (self.partition_at, self.block_at) = (None, None);
-            self.partition = self.table.partition(top, p, self.window.is_none())?.into_owned();
+            self.partition = match self.table.partition(top, p, self.window.is_none())? {
+                Held::Pinned(_) => None,
+                Held::Cached(partition) => Some(partition),
+            };
             self.partition_at = Some(p);
         }
-        let count = self.partition.count();
+        let count = self.blocks();
         if count == 0 {
             return Err(self.corrupt("an index partition without entries"));
         }
         Ok(count)
     }
 
+    /// The loaded partition.
+    #[inline]
+    fn loaded(&self) -> Option<&Partition> {
+        match &self.partition {
+            Some(partition) => Some(partition),
+            None => self.table.held_partition(self.partition_at?),
+        }
+    }
+
+    /// How many blocks the loaded partition has.
+    fn blocks(&self) -> usize {
+        self.loaded().map_or(0, |partition| partition.index.count())
+    }
+
     /// Loads block `b` of the loaded partition, which has it; answers how many entries.
     fn load_block(&mut self, b: usize) -> Result<usize> {
         if self.block_at != Some(b) {
             self.block_at = None;
-            let handle = self.table.data_handle(&self.partition, b)?;
-            let block = match &mut self.window {
-                None => self.table.block(handle, BlockType::Data, true)?,
-                Some(window) => {
+            let Some(partition) = self.loaded() else { return Ok(0) };
+            let handle = self.table.data_handle(&partition.index, b)?;
+            let cached = match self.window {
+                None => Some(self.table.data(partition, b)?.into_buffer()),
+                Some(_) => None,
+            };
+            let block = match (cached, &mut self.window) {
+                (Some(buffer), _) => self.table.parsed(handle.offset, buffer)?,
+                (None, None) => return Ok(0),
+                (None, Some(window)) => {
                     let source = &self.table.source;
                     let limit = self.table.footer.index_offset;
                     let sealed = window.sealed(source, handle, limit)?;
@@ -149,7 +173,7 @@ impl TableCursor {
             return Ok(None);
         }
         let blocks = self.load_partition(p)?;
-        let b = self.partition.lower_bound(key, trailer);
+        let b = self.loaded().map_or(0, |partition| partition.index.lower_bound(key, trailer));
         if b >= blocks {
             return Err(self.corrupt("an index partition that ends before its separator"));
         }
@@ -191,7 +215,7 @@ impl TableCursor {
         let (Some(p), Some(b)) = (self.partition_at, self.block_at) else {
             return Ok(());
         };
-        if b + 1 < self.partition.count() {
+        if b + 1 < self.blocks() {
             self.load_block(b + 1)?;
         } else if p + 1 < self.load_top()? {
             self.load_partition(p + 1)?;

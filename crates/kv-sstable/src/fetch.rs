@@ -1,17 +1,21 @@
 //! Reads sealed blocks from the file and hands them out checked.
 
 use crate::block::Block;
+use crate::cache::Buffer;
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::seal::{BlockType, Unsealed, unseal};
 use bytes::Bytes;
 use kv_vfs::{FsFile, FsFileExt};
+use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The first size of a scan's reads.
 const FIRST_READ: usize = 32 << 10;
+/// Reads up to this length go through memory that the thread keeps.
+const LONG_READ: usize = 64 << 10;
 
 /// A table's file. Handles that are given to it must lie inside.
 #[derive(Debug)]
@@ -25,8 +29,13 @@ impl Source {
     /// Reads exactly `len` bytes at `offset`.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Bytes> {
         let mut bytes = vec![0; len];
-        match self.file.read_exact_at(&mut bytes, offset) {
-            Ok(()) => Ok(Bytes::from(bytes)),
+        self.read_into(offset, &mut bytes)?;
+        Ok(Bytes::from(bytes))
+    }
+
+    fn read_into(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        match self.file.read_exact_at(bytes, offset) {
+            Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.corrupt(offset, "the file has become shorter"))
             }
@@ -35,19 +44,38 @@ impl Source {
     }
 
     /// Reads, checks and decompresses a block.
-    pub(crate) fn payload(&self, handle: Handle, block: BlockType) -> Result<Bytes> {
-        self.unseal(handle, &self.sealed(handle)?, block)
+    pub(crate) fn payload(&self, handle: Handle, block: BlockType) -> Result<Buffer> {
+        thread_local!(static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+        let len = self.sealed_len(handle)?;
+        if len > LONG_READ {
+            return self.unseal(handle, &self.read(handle.offset, len)?, block);
+        }
+        SEALED.with(|sealed| {
+            // A file system that reads through another table would find it taken.
+            let Ok(mut sealed) = sealed.try_borrow_mut() else {
+                return self.unseal(handle, &self.read(handle.offset, len)?, block);
+            };
+            if sealed.len() < len {
+                sealed.resize(len, 0);
+            }
+            let sealed = sealed.get_mut(..len).unwrap_or_default();
+            self.read_into(handle.offset, sealed)?;
+            self.unseal(handle, sealed, block)
+        })
     }
 
     /// Reads a block as it is stored.
     pub(crate) fn sealed(&self, handle: Handle) -> Result<Bytes> {
-        let len = usize::try_from(handle.sealed_len())
-            .map_err(|_| self.corrupt(handle.offset, "a block over the address space"))?;
-        self.read(handle.offset, len)
+        self.read(handle.offset, self.sealed_len(handle)?)
+    }
+
+    fn sealed_len(&self, handle: Handle) -> Result<usize> {
+        usize::try_from(handle.sealed_len())
+            .map_err(|_| self.corrupt(handle.offset, "a block over the address space"))
     }
 
     /// Checks and decompresses a block that was read.
-    pub(crate) fn unseal(&self, handle: Handle, sealed: &Bytes, block: BlockType) -> Result<Bytes> {
+    pub(crate) fn unseal(&self, handle: Handle, sealed: &[u8], block: BlockType) -> Result<Buffer> {
         unseal(self.number, handle.offset, sealed, block).map_err(|refused| match refused {
             Unsealed::Damaged(reason) => self.corrupt(handle.offset, reason),
             Unsealed::Unsupported(reason) => Error::Unsupported { path: self.path.clone(), reason },
@@ -55,7 +83,7 @@ impl Source {
     }
 
     /// Parses and checks a columnar block that comes from the file.
-    pub(crate) fn checked(&self, handle: Handle, payload: Bytes) -> Result<Block> {
+    pub(crate) fn checked(&self, handle: Handle, payload: Buffer) -> Result<Block> {
         Block::parse(payload)
             .and_then(|block| block.check().map(|()| block))
             .map_err(|malformed| Error::malformed(&self.path, handle.offset, malformed))

@@ -232,7 +232,7 @@ proptest! {
         if let Ok(block) = Block::parse(Bytes::from(bytes)) {
             let _ = block.check();
             for i in 0..block.count() {
-                let _ = (block.key(i), block.value(i), block.value_bytes(i), block.trailer(i));
+                let _ = (block.key(i), block.value(i), block.trailer(i));
                 let _ = (block.same_key(i), block.key_equals(i, &key));
             }
             prop_assert!(block.lower_bound(&key, Trailer::MAX) <= block.count());

@@ -1,16 +1,20 @@
 //! The newest version of one key.
 
-use crate::error::Result;
-use crate::seal::BlockType;
+use crate::block::Block;
+use crate::error::{Error, Result};
 use crate::table::Table;
 use bytes::Bytes;
 use kv_core::{SeqNo, Trailer};
 use kv_vfs::testing::{Mark, mark};
 
+/// Values up to this length are copied: that costs less than a reference to a block whose count
+/// is not in the processor's cache, and holds on to no block.
+const COPIED: usize = 1024;
+
 impl Table {
     /// The newest entry of `key` with a sequence number of at most `snapshot`; `hash` is the
-    /// key's [`kv_core::hash64`]. The value shares the cached block's memory. Range tombstones
-    /// are not looked at.
+    /// key's [`kv_core::hash64`]. A short value is copied, a long one shares the cached block's
+    /// memory. Range tombstones are not looked at.
     pub fn get(&self, key: &[u8], hash: u64, snapshot: SeqNo) -> Result<Option<(Trailer, Bytes)>> {
         if !self.may_contain(hash)? {
             mark(Mark::BloomSaysNo);
@@ -23,21 +27,36 @@ impl Table {
             return Ok(None);
         }
         let partition = self.partition(&top, i, true)?;
-        let i = partition.lower_bound(key, target);
-        if i >= partition.count() {
+        let i = partition.index.lower_bound(key, target);
+        if i >= partition.index.count() {
             return Ok(None);
         }
-        let handle = self.data_handle(&partition, i)?;
-        let block = self.block(handle, BlockType::Data, true)?;
+        let bytes = self.data(&partition, i)?;
+        let Some(buffer) = bytes.buffer() else { return Ok(None) };
+        let block = match Block::parse(&**buffer) {
+            Ok(block) => block,
+            Err(bad) => {
+                let at = self.data_handle(&partition.index, i)?.offset;
+                return Err(Error::malformed(&self.source.path, at, bad));
+            }
+        };
         // Should every entry of this block sort before the target, so does its separator unless
         // it was shortened, and then the next block begins with another, greater key.
-        let i = block.lower_bound(key, target);
-        if i >= block.count() || !block.key_equals(i, key) {
+        let Some(i) = block.find(key, target) else {
             if self.footer.filter().is_some() {
                 mark(Mark::BloomFalsePositive);
             }
             return Ok(None);
-        }
-        Ok(Some((block.trailer(i), block.into_value_bytes(i))))
+        };
+        let value = block.value(i);
+        Ok(Some((
+            block.trailer(i),
+            if value.len() <= COPIED {
+                Bytes::copy_from_slice(value)
+            } else {
+                let range = block.value_range(i);
+                Bytes::from_owner(buffer.clone()).slice(range)
+            },
+        )))
     }
 }

@@ -39,7 +39,7 @@
 //! assert_eq!((cursor.key(), cursor.trailer().kind()), (&b"pear"[..], Some(Kind::Delete)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod block;
 mod cache;

@@ -11,6 +11,7 @@ mod noting;
 pub(crate) mod scan;
 
 use crate::block::Block;
+use crate::cache::Buffer;
 use crate::error::{Error, Result};
 use crate::fetch::Source;
 use crate::footer::{FOOTER_LEN, Footer};
@@ -355,7 +356,7 @@ impl Salvage {
         self.source.checked(handle, self.payload(handle, kind)?)
     }
 
-    fn payload(&self, handle: Handle, kind: BlockType) -> Result<Bytes> {
+    fn payload(&self, handle: Handle, kind: BlockType) -> Result<Buffer> {
         if end_of(handle) > self.size {
             return Err(self.source.corrupt(handle.offset, "the file ends before it should"));
         }

@@ -3,8 +3,8 @@
 //! The checksum covers the payload and the rest of the trailer and begins with the file number
 //! and the block's offset, so a block that lies in the wrong place does not pass.
 
+use crate::cache::Buffer;
 use crate::codec::codec_by_id;
-use bytes::Bytes;
 use kv_core::{Take, checksum_with};
 use kv_vfs::testing::{bug, planted};
 
@@ -66,14 +66,13 @@ pub(crate) fn seal(
     [codec, block, 0, 0, a, b, c, d]
 }
 
-/// Checks `sealed` (payload and trailer) and answers the uncompressed payload; of an
-/// uncompressed one that is a slice of the same memory.
+/// Checks `sealed` (payload and trailer) and answers the uncompressed payload.
 pub(crate) fn unseal(
     file: u64,
     offset: u64,
-    sealed: &Bytes,
+    sealed: &[u8],
     block: BlockType,
-) -> Result<Bytes, Unsealed> {
+) -> Result<Buffer, Unsealed> {
     let short = Unsealed::Damaged("a block without its trailer");
     let at = sealed.len().checked_sub(TRAILER_LEN).ok_or(short)?;
     let (payload, trailer) = sealed.split_at(at);
@@ -88,12 +87,12 @@ pub(crate) fn unseal(
         return Err(Unsealed::Damaged("a block of another type than expected"));
     }
     if codec == crate::codec::NONE {
-        return Ok(sealed.slice(..at));
+        return Ok(Buffer::copy_of(payload));
     }
     decompress(codec, payload)
 }
 
-fn decompress(id: u8, payload: &[u8]) -> Result<Bytes, Unsealed> {
+fn decompress(id: u8, payload: &[u8]) -> Result<Buffer, Unsealed> {
     let codec = codec_by_id(id).ok_or(Unsealed::Unsupported(NO_CODEC))?;
     let mut take = Take::new(payload);
     let raw_len = take.u32().map_err(|_| Unsealed::Damaged("a compressed block cut short"))?;
@@ -103,11 +102,8 @@ fn decompress(id: u8, payload: &[u8]) -> Result<Bytes, Unsealed> {
     if raw_len > bound && !planted(bug::LENGTH_TRUSTED) {
         return Err(Unsealed::Damaged("a compressed block with an impossible length"));
     }
-    let mut raw = vec![0; raw_len];
-    codec
-        .decompress(packed, &mut raw)
-        .ok_or(Unsealed::Damaged("a compressed block that does not decompress"))?;
-    Ok(Bytes::from(raw))
+    let refused = Unsealed::Damaged("a compressed block that does not decompress");
+    Buffer::build(raw_len, |raw| codec.decompress(packed, raw).ok_or(refused)).ok_or(refused)?
 }
 
 #[cfg(test)]
@@ -118,13 +114,12 @@ mod tests {
     fn a_block_passes_only_in_its_place_and_with_its_type() {
         let mut sealed = b"payload".to_vec();
         sealed.extend_from_slice(&seal(7, 40, &[b"pay", b"load"], 0, BlockType::Data));
-        let sealed = Bytes::from(sealed);
-        assert_eq!(unseal(7, 40, &sealed, BlockType::Data).unwrap(), &b"payload"[..]);
+        assert_eq!(&unseal(7, 40, &sealed, BlockType::Data).unwrap()[..], b"payload");
         assert!(unseal(8, 40, &sealed, BlockType::Data).is_err());
         assert!(unseal(7, 41, &sealed, BlockType::Data).is_err());
         assert!(unseal(7, 40, &sealed, BlockType::Index).is_err());
         for cut in 0..sealed.len() {
-            assert!(unseal(7, 40, &sealed.slice(..cut), BlockType::Data).is_err());
+            assert!(unseal(7, 40, &sealed[..cut], BlockType::Data).is_err());
         }
     }
 
@@ -132,8 +127,8 @@ mod tests {
     fn an_unknown_codec_is_not_taken_for_damage() {
         let mut sealed = b"payload".to_vec();
         sealed.extend_from_slice(&seal(1, 0, &[b"payload", b""], 99, BlockType::Data));
-        let refused = unseal(1, 0, &Bytes::from(sealed), BlockType::Data);
-        assert_eq!(refused, Err(Unsealed::Unsupported(NO_CODEC)));
+        let refused = unseal(1, 0, &sealed, BlockType::Data);
+        assert_eq!(refused.err(), Some(Unsealed::Unsupported(NO_CODEC)));
     }
 
     #[test]
@@ -142,7 +137,10 @@ mod tests {
         forged.extend_from_slice(b"packed");
         let trailer = seal(1, 0, &[&forged, b""], 1, BlockType::Data);
         forged.extend_from_slice(&trailer);
-        let refused = unseal(1, 0, &Bytes::from(forged), BlockType::Data);
-        assert_eq!(refused, Err(Unsealed::Damaged("a compressed block with an impossible length")));
+        let refused = unseal(1, 0, &forged, BlockType::Data);
+        assert_eq!(
+            refused.err(),
+            Some(Unsealed::Damaged("a compressed block with an impossible length"))
+        );
     }
 }

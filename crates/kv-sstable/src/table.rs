@@ -4,7 +4,7 @@
 //! the cache grants their bytes; else they go through the cache like blocks.
 
 use crate::block::Block;
-use crate::cache::{BlockCache, Pin};
+use crate::cache::{BlockCache, Buffer, Pin, Seen, Slots};
 use crate::error::{Error, Result};
 use crate::fetch::Source;
 use crate::filter::{Filter, filter_may_contain};
@@ -32,8 +32,40 @@ pub struct Table {
     top: OnceLock<Pinned<Block>>,
     filter: OnceLock<Pinned<Filter>>,
     /// The index partitions that are held, by their place in the top index.
-    partitions: OnceLock<Box<[OnceLock<Pinned<Block>>]>>,
+    partitions: OnceLock<Box<[OnceLock<Pinned<Partition>>]>>,
     tombstones: OnceLock<Arc<RangeTombstones>>,
+}
+
+/// An index partition, and a slot for each data block behind it.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) index: Block,
+    /// None where the partition may not stay in memory.
+    slots: Option<Arc<Slots>>,
+}
+
+/// A block's bytes: out of its slot, or with a reference of their own.
+pub(crate) enum Bytewise {
+    Seen(Seen),
+    Owned(Buffer),
+}
+
+impl Bytewise {
+    #[inline]
+    pub(crate) fn buffer(&self) -> Option<&Buffer> {
+        match self {
+            Bytewise::Seen(seen) => seen.buffer(),
+            Bytewise::Owned(buffer) => Some(buffer),
+        }
+    }
+
+    /// A reference of the caller's own.
+    pub(crate) fn into_buffer(self) -> Buffer {
+        match self {
+            Bytewise::Seen(seen) => seen.buffer().cloned().unwrap_or_default(),
+            Bytewise::Owned(buffer) => buffer,
+        }
+    }
 }
 
 /// Something that stays in memory as long as the table, and the cache's grant for it.
@@ -47,16 +79,6 @@ struct Pinned<T> {
 pub(crate) enum Held<'a, T> {
     Pinned(&'a T),
     Cached(T),
-}
-
-impl<T: Clone> Held<'_, T> {
-    /// The thing itself, or a cheap copy of it.
-    pub(crate) fn into_owned(self) -> T {
-        match self {
-            Held::Pinned(value) => value.clone(),
-            Held::Cached(value) => value,
-        }
-    }
 }
 
 impl<T> Deref for Held<'_, T> {
@@ -160,7 +182,7 @@ impl Table {
     #[cold]
     fn load_filter(&self, handle: Handle, hash: u64) -> Result<bool> {
         let malformed = || self.source.corrupt(handle.offset, "a malformed filter");
-        let cached = self.cache.get(self.source.number, handle.offset);
+        let cached = self.cache.find(self.source.number, handle.offset);
         let in_cache = cached.is_some();
         let encoded = match cached {
             Some(encoded) => encoded,
@@ -217,11 +239,11 @@ impl Table {
             return Ok(self.footer.index_offset);
         }
         let partition = self.partition(&top, i, true)?;
-        let i = partition.lower_bound(key, Trailer::MAX);
-        if i >= partition.count() {
+        let i = partition.index.lower_bound(key, Trailer::MAX);
+        if i >= partition.index.count() {
             return Ok(self.footer.index_offset);
         }
-        Ok(self.data_handle(&partition, i)?.offset)
+        Ok(self.data_handle(&partition.index, i)?.offset)
     }
 
     /// Up to `n` keys that cut the table into parts of about equal size, in ascending order. A
@@ -260,25 +282,44 @@ impl Table {
 
     /// The index partition behind entry `i` of the top index. `keep`: it may stay in memory, held
     /// by the table while there is room for that, else in the cache.
-    pub(crate) fn partition(&self, top: &Block, i: usize, keep: bool) -> Result<Held<'_, Block>> {
-        let slots =
-            self.partitions.get_or_init(|| (0..top.count()).map(|_| OnceLock::new()).collect());
-        if let Some(pinned) = slots.get(i).and_then(OnceLock::get) {
-            return Ok(Held::Pinned(&pinned.value));
+    pub(crate) fn partition(
+        &self,
+        top: &Block,
+        i: usize,
+        keep: bool,
+    ) -> Result<Held<'_, Partition>> {
+        if let Some(held) = self.held_partition(i) {
+            return Ok(Held::Pinned(held));
         }
+        self.load_partition(top, i, keep)
+    }
+
+    /// The index partition, if the table holds it.
+    #[inline]
+    pub(crate) fn held_partition(&self, i: usize) -> Option<&Partition> {
+        Some(&self.partitions.get()?.get(i)?.get()?.value)
+    }
+
+    #[cold]
+    fn load_partition(&self, top: &Block, i: usize, keep: bool) -> Result<Held<'_, Partition>> {
         let handle = self.partition_handle(top, i)?;
-        let block = self.block(handle, BlockType::Index, false)?;
+        let index = self.block(handle, BlockType::Index, false)?;
         if !keep {
-            return Ok(Held::Cached(block));
+            return Ok(Held::Cached(Partition { index, slots: None }));
         }
-        match (slots.get(i), self.cache.pin(block.data().len())) {
-            (Some(slot), Some(grant)) => {
-                let pinned = slot.get_or_init(|| Pinned { value: block, _grant: grant });
+        let places =
+            self.partitions.get_or_init(|| (0..top.count()).map(|_| OnceLock::new()).collect());
+        let memory = index.data().len() + Slots::memory(index.count());
+        match (places.get(i), self.cache.pin(memory)) {
+            (Some(place), Some(grant)) => {
+                let slots = Some(Arc::new(Slots::new(index.count())));
+                let value = Partition { index, slots };
+                let pinned = place.get_or_init(|| Pinned { value, _grant: grant });
                 Ok(Held::Pinned(&pinned.value))
             }
             _ => {
-                self.keep(handle, block.data());
-                Ok(Held::Cached(block))
+                self.keep(handle, index.data());
+                Ok(Held::Cached(Partition { index, slots: None }))
             }
         }
     }
@@ -302,10 +343,8 @@ impl Table {
 
     /// A columnar block out of the cache or the file. `keep`: it may enter the cache.
     pub(crate) fn block(&self, handle: Handle, block: BlockType, keep: bool) -> Result<Block> {
-        if let Some(bytes) = self.cache.get(self.source.number, handle.offset) {
-            return Block::parse(bytes).map_err(|malformed| {
-                Error::malformed(&self.source.path, handle.offset, malformed)
-            });
+        if let Some(bytes) = self.cache.find(self.source.number, handle.offset) {
+            return self.parsed(handle.offset, bytes);
         }
         let read = self.read_block(handle, block)?;
         if keep {
@@ -314,12 +353,49 @@ impl Table {
         Ok(read)
     }
 
+    /// The bytes of the data block behind entry `i` of a partition; they enter the cache.
+    #[inline]
+    pub(crate) fn data(&self, partition: &Partition, i: usize) -> Result<Bytewise> {
+        if let Some(slots) = &partition.slots
+            && let Some(seen) = self.cache.look(slots, i)
+        {
+            return Ok(Bytewise::Seen(seen));
+        }
+        Ok(Bytewise::Owned(self.load_data(partition, i)?))
+    }
+
+    #[cold]
+    fn load_data(&self, partition: &Partition, i: usize) -> Result<Buffer> {
+        let handle = self.data_handle(&partition.index, i)?;
+        let (table, offset) = (self.source.number, handle.offset);
+        let Some(slots) = &partition.slots else {
+            let block = self.block(handle, BlockType::Data, true)?;
+            return Ok(block.into_data());
+        };
+        if let Some(found) = self.cache.attach(table, offset, slots, i) {
+            return Ok(found);
+        }
+        let read = self.read_block(handle, BlockType::Data)?.into_data();
+        self.cache.admit_to(table, offset, read.clone(), slots, i);
+        Ok(read)
+    }
+
+    /// A block of which the bytes were checked when they were read.
+    #[inline]
+    pub(crate) fn parsed<D: Deref<Target = [u8]>>(
+        &self,
+        offset: u64,
+        bytes: D,
+    ) -> Result<Block<D>> {
+        Block::parse(bytes).map_err(|bad| Error::malformed(&self.source.path, offset, bad))
+    }
+
     /// A columnar block out of the file.
     pub(crate) fn read_block(&self, handle: Handle, block: BlockType) -> Result<Block> {
         self.source.checked(handle, self.source.payload(handle, block)?)
     }
 
-    fn keep(&self, handle: Handle, bytes: &Bytes) {
-        self.cache.insert(self.source.number, handle.offset, bytes.clone());
+    fn keep(&self, handle: Handle, bytes: &Buffer) {
+        self.cache.admit(self.source.number, handle.offset, bytes.clone());
     }
 }

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::Health;
 use crate::options::Options;
-use crate::read::view::{CurrentView, View};
+use crate::read::view::{CurrentView, Opened, View};
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::tables::Tables;
@@ -234,7 +234,8 @@ impl Opening {
         let active = buffers.next().unwrap_or_else(|| self.buffer(0));
         let background = Arc::new(Background::default());
         let version = Arc::clone(&parts.version);
-        let view = View::new(active, buffers.collect(), version, Arc::clone(&background));
+        let opened = Opened::new(&version, self.options.max_open_files / 2);
+        let view = View::new(active, buffers.collect(), version, opened, Arc::clone(&background));
         background.register(&parts.version);
         let engine = Engine {
             fs: Arc::clone(&self.fs),

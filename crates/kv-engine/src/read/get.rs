@@ -115,17 +115,18 @@ impl Engine {
                 return Ok(Found::Deleted);
             }
         }
-        for meta in view.version.level(0) {
+        let version = &*view.version;
+        for (place, meta) in version.level(0).iter().enumerate() {
             if meta.contains(key) {
-                match self.find_in(meta, key, hash, seq)? {
+                match self.find_in(view, (place, meta), key, hash, seq)? {
                     Found::Nothing => {}
                     found => return Ok(found),
                 }
             }
         }
         for level in 1..LEVELS {
-            if let Some(meta) = view.version.find(level, key) {
-                match self.find_in(meta, key, hash, seq)? {
+            if let Some((place, meta)) = version.find_place(level, key) {
+                match self.find_in(view, (place, meta), key, hash, seq)? {
                     Found::Nothing => {}
                     found => return Ok(found),
                 }
@@ -134,20 +135,32 @@ impl Engine {
         Ok(Found::Nothing)
     }
 
-    fn find_in(&self, meta: &FileMeta, key: &[u8], hash: u64, seq: SeqNo) -> Result<Found> {
+    fn find_in(
+        &self,
+        view: &View,
+        (place, meta): (usize, &FileMeta),
+        key: &[u8],
+        hash: u64,
+        seq: SeqNo,
+    ) -> Result<Found> {
         if meta.min_seq > seq {
             return Ok(Found::Nothing);
         }
-        let table = self.tables.get(meta)?;
-        let cover = match meta.range_tombstones {
-            0 => 0,
-            _ => table.range_tombstones()?.covering(key, seq),
-        };
-        if let Some((trailer, value)) = table.get(key, hash, seq)?
-            && (trailer.seq() > cover || cover == 0)
-        {
-            return Ok(Found::Entry(trailer, value));
-        }
-        Ok(if cover > 0 { Found::Deleted } else { Found::Nothing })
+        view.opened.get_or(
+            place,
+            || self.tables.get(meta),
+            |table| {
+                let cover = match meta.range_tombstones {
+                    0 => 0,
+                    _ => table.range_tombstones()?.covering(key, seq),
+                };
+                if let Some((trailer, value)) = table.get(key, hash, seq)?
+                    && (trailer.seq() > cover || cover == 0)
+                {
+                    return Ok(Found::Entry(trailer, value));
+                }
+                Ok(if cover > 0 { Found::Deleted } else { Found::Nothing })
+            },
+        )
     }
 }

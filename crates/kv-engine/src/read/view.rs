@@ -1,10 +1,12 @@
 //! What a read sees: the memtables and the version of one moment, never changed once published.
 
 use crate::background::Background;
+use crate::error::Result;
 use crate::write::buffer::WriteBuffer;
 use arc_swap::{ArcSwap, Guard};
 use kv_core::{RangeTombstone, RangeTombstones, SeqNo};
 use kv_manifest::Version;
+use kv_sstable::Table;
 use kv_vfs::sync::step;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +18,8 @@ pub(crate) struct View {
     pub(crate) sealed: Vec<Arc<WriteBuffer>>,
     /// The tables.
     pub(crate) version: Arc<Version>,
+    /// The open tables of the version.
+    pub(crate) opened: Arc<Opened>,
     /// Whether any table holds range tombstones, so that reads without any pay nothing.
     pub(crate) tables_delete_ranges: bool,
     /// Hears when the view ends.
@@ -24,16 +28,56 @@ pub(crate) struct View {
     pub(crate) table_tombstones: OnceLock<Arc<RangeTombstones>>,
 }
 
+/// The open tables of a version that point reads have asked for, by their place in it, so that
+/// the next one asks nobody: no lock, no reference count.
+///
+/// What is held here stays open as long as the view. A store with more tables than half of the
+/// files that it may have open holds none.
+pub(crate) struct Opened {
+    places: Box<[OnceLock<Arc<Table>>]>,
+    most: usize,
+}
+
+impl Opened {
+    /// Holds no table yet, and never any where there are more than `most`.
+    pub(crate) fn new(version: &Version, most: usize) -> Arc<Opened> {
+        let count = version.files().count();
+        let count = if count <= most { count } else { 0 };
+        Arc::new(Opened { places: (0..count).map(|_| OnceLock::new()).collect(), most })
+    }
+
+    /// The open table at `place`; `open` opens it.
+    #[inline]
+    pub(crate) fn get_or<R>(
+        &self,
+        place: usize,
+        open: impl FnOnce() -> Result<Arc<Table>>,
+        read: impl FnOnce(&Table) -> Result<R>,
+    ) -> Result<R> {
+        match self.places.get(place) {
+            Some(held) => match held.get() {
+                Some(table) => read(table),
+                None => {
+                    let table = open()?;
+                    read(held.get_or_init(|| table))
+                }
+            },
+            None => read(&*open()?),
+        }
+    }
+}
+
 impl View {
     pub(crate) fn new(
         active: Arc<WriteBuffer>,
         sealed: Vec<Arc<WriteBuffer>>,
         version: Arc<Version>,
+        opened: Arc<Opened>,
         background: Arc<Background>,
     ) -> View {
         let tables_delete_ranges = version.has_range_tombstones();
         let table_tombstones = OnceLock::new();
-        View { active, sealed, version, tables_delete_ranges, background, table_tombstones }
+        View { active, sealed, version, opened, tables_delete_ranges, background, table_tombstones }
     }
 
     /// This view with another active memtable, the old one sealed.
@@ -41,7 +85,8 @@ impl View {
         let mut sealed = Vec::with_capacity(self.sealed.len() + 1);
         sealed.push(Arc::clone(&self.active));
         sealed.extend(self.sealed.iter().cloned());
-        View::new(active, sealed, Arc::clone(&self.version), Arc::clone(&self.background))
+        let (version, opened) = (Arc::clone(&self.version), Arc::clone(&self.opened));
+        View::new(active, sealed, version, opened, Arc::clone(&self.background))
     }
 
     /// This view with other tables, and without the memtable that they now hold.
@@ -52,7 +97,16 @@ impl View {
             .filter(|buffer| flushed.is_none_or(|gone| !std::ptr::eq(Arc::as_ptr(buffer), gone)))
             .cloned()
             .collect();
-        View::new(Arc::clone(&self.active), sealed, version, Arc::clone(&self.background))
+        let opened = Opened::new(&version, self.opened.most);
+        let active = Arc::clone(&self.active);
+        View::new(active, sealed, version, opened, Arc::clone(&self.background))
+    }
+
+    /// This view of a store that is closed: it opens no table and holds none open.
+    pub(crate) fn closed(&self) -> View {
+        let (active, version) = (Arc::clone(&self.active), Arc::clone(&self.version));
+        let opened = Opened::new(&version, 0);
+        View::new(active, self.sealed.clone(), version, opened, Arc::clone(&self.background))
     }
 
     /// All memtables, newest first.

@@ -3,6 +3,7 @@
 use super::Block;
 use bytes::Bytes;
 use kv_core::Trailer;
+use std::sync::OnceLock;
 
 /// Stands on an entry of a block, or on none.
 pub(crate) struct BlockCursor {
@@ -14,6 +15,8 @@ pub(crate) struct BlockCursor {
     trailer: Trailer,
     /// The key of the entry; begins with the block's prefix once a block is loaded.
     key: Vec<u8>,
+    /// The block in a form of which values are slices, once one was asked for.
+    shared: OnceLock<Bytes>,
 }
 
 impl Default for BlockCursor {
@@ -24,6 +27,7 @@ impl Default for BlockCursor {
             valid: false,
             trailer: Trailer::MAX,
             key: Vec::new(),
+            shared: OnceLock::new(),
         }
     }
 }
@@ -35,6 +39,7 @@ impl BlockCursor {
         self.key.extend_from_slice(block.prefix());
         self.block = block;
         self.valid = false;
+        self.shared = OnceLock::new();
     }
 
     pub(crate) fn block(&self) -> &Block {
@@ -99,7 +104,14 @@ impl BlockCursor {
         self.block.value(self.index)
     }
 
+    /// The value as a slice of the block's memory.
     pub(crate) fn value_bytes(&self) -> Bytes {
-        self.block.value_bytes(self.index)
+        let range = self.block.value_range(self.index);
+        let shared = self.shared.get_or_init(|| Bytes::from_owner(self.block.data().clone()));
+        if range.start <= range.end && range.end <= shared.len() {
+            shared.slice(range)
+        } else {
+            Bytes::new()
+        }
     }
 }

@@ -8,18 +8,19 @@
 use super::{
     FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
 };
-use bytes::{Buf, Bytes};
+use crate::cache::Buffer;
 use kv_core::{MAX_SEQ, Malformed, Take, Trailer};
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
-/// A parsed block: the bytes, and where its columns begin. The default has no entries.
+/// A parsed block: the bytes, owned or borrowed, and where its columns begin. The default has no
+/// entries.
 ///
 /// One field for each of the header and one for each column: to compute a column's place anew
 /// at each access would cost more than the access.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Block {
-    data: Bytes,
+pub(crate) struct Block<D = Buffer> {
+    data: D,
     count: usize,
     flags: u8,
     seq_width: u8,
@@ -46,9 +47,10 @@ struct Target<'a> {
     trailer: Trailer,
 }
 
-impl Block {
+impl<D: Deref<Target = [u8]>> Block<D> {
     /// Reads the header.
-    pub(crate) fn parse(data: Bytes) -> Result<Block, Malformed> {
+    #[inline]
+    pub(crate) fn parse(data: D) -> Result<Block<D>, Malformed> {
         let mut take = Take::new(&data);
         let count = take.u32()? as usize;
         let flags = take.u8()?;
@@ -222,28 +224,6 @@ impl Block {
         self.data.get(self.value_range(i)).unwrap_or_default()
     }
 
-    /// The value of an entry as a slice of the block's memory.
-    pub(crate) fn value_bytes(&self, i: usize) -> Bytes {
-        let range = self.value_range(i);
-        if range.start <= range.end && range.end <= self.data.len() {
-            self.data.slice(range)
-        } else {
-            Bytes::new()
-        }
-    }
-
-    /// [`Block::value_bytes`] of a block that is not needed any more: its reference is handed on.
-    pub(crate) fn into_value_bytes(self, i: usize) -> Bytes {
-        let range = self.value_range(i);
-        let mut data = self.data;
-        if range.start > range.end || range.end > data.len() {
-            return Bytes::new();
-        }
-        data.truncate(range.end);
-        data.advance(range.start);
-        data
-    }
-
     /// The sequence number and kind of an entry.
     #[inline]
     pub(crate) fn trailer(&self, i: usize) -> Trailer {
@@ -299,37 +279,60 @@ impl Block {
 
     /// Whether an entry's key is `key`.
     pub(crate) fn key_equals(&self, i: usize, key: &[u8]) -> bool {
-        key.strip_prefix(self.prefix()).is_some_and(|suffix| {
-            let target = Target::new(suffix, Trailer::MAX);
-            self.head(i) == target.head
-                && self.head_len(i) == target.head_len
-                && self.rest(i) == target.rest
-        })
+        self.target(key, Trailer::MAX).is_ok_and(|target| self.is_key(i, &target))
+    }
+
+    #[inline]
+    fn is_key(&self, i: usize, target: &Target<'_>) -> bool {
+        self.head(i) == target.head
+            && self.head_len(i) == target.head_len
+            && self.rest(i) == target.rest
     }
 
     /// The first entry at or behind `(key, trailer)` in internal order; `count` where none is.
     pub(crate) fn lower_bound(&self, key: &[u8], trailer: Trailer) -> usize {
+        match self.target(key, trailer) {
+            Ok(target) => self.search(&target),
+            Err(outside) => outside,
+        }
+    }
+
+    /// The first entry of `key` at or behind `(key, trailer)`, if there is one.
+    pub(crate) fn find(&self, key: &[u8], trailer: Trailer) -> Option<usize> {
+        let target = self.target(key, trailer).ok()?;
+        let i = self.search(&target);
+        (i < self.count && self.is_key(i, &target)).then_some(i)
+    }
+
+    /// The key that a search looks for, or the answer of every search where it does not share
+    /// the prefix.
+    #[inline]
+    fn target<'a>(&self, key: &'a [u8], trailer: Trailer) -> Result<Target<'a>, usize> {
         let prefix = self.prefix();
-        let Some(suffix) = key.strip_prefix(prefix) else {
-            return if key < prefix { 0 } else { self.count };
-        };
-        let target = Target::new(suffix, trailer);
+        match key.strip_prefix(prefix) {
+            Some(suffix) => Ok(Target::new(suffix, trailer)),
+            None => Err(if key < prefix { 0 } else { self.count }),
+        }
+    }
+
+    #[inline]
+    fn search(&self, target: &Target<'_>) -> usize {
         let heads = self.heads();
-        let first = heads.partition_point(|head| u64::from_le_bytes(*head) < target.head);
+        let first = first_not_below(heads, target.head);
         let ties = heads.get(first..).unwrap_or_default();
         let is_tie = |head: &[u8; HEAD_LEN]| u64::from_le_bytes(*head) == target.head;
         // Most often there is one tie or none.
         match ties {
             [head, second, ..] if is_tie(head) && is_tie(second) => {}
             [head, ..] if is_tie(head) => {
-                return first + usize::from(self.compare_tie(first, &target).is_lt());
+                return first + usize::from(self.compare_tie(first, target).is_lt());
             }
             _ => return first,
         }
         let (mut low, mut high) = (first, first + ties.partition_point(is_tie));
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.compare_tie(middle, &target).is_lt() {
+            if self.compare_tie(middle, target).is_lt() {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -365,8 +368,13 @@ impl Block {
     }
 
     /// The block as it was built, uncompressed.
-    pub(crate) fn data(&self) -> &Bytes {
+    pub(crate) fn data(&self) -> &D {
         &self.data
+    }
+
+    /// The block's bytes alone.
+    pub(crate) fn into_data(self) -> D {
+        self.data
     }
 
     fn heads(&self) -> &[[u8; HEAD_LEN]] {
@@ -392,6 +400,35 @@ impl Block {
         self.data.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
     }
 }
+
+/// How many heads are compared without a branch, at most.
+const WINDOW: usize = 128;
+
+/// The index of the first head that is not below `target`, in heads that ascend; in others any
+/// index. First the last head of each cache line is compared, then those of one line: loads that
+/// wait for no comparison, so that the lines of a cold block come from memory together.
+#[inline]
+fn first_not_below(heads: &[[u8; HEAD_LEN]], target: u64) -> usize {
+    let is_below = |head: &[u8; HEAD_LEN]| u64::from_le_bytes(*head) < target;
+    let (mut from, mut rest) = (0, heads);
+    while rest.len() > WINDOW {
+        let middle = rest.len() / 2;
+        let (low, high) = rest.split_at(middle);
+        if low.last().is_some_and(is_below) {
+            (from, rest) = (from + middle, high);
+        } else {
+            rest = low;
+        }
+    }
+    let (lines, _) = rest.as_chunks::<LINE>();
+    let below = lines.iter().map(|[.., last]| usize::from(is_below(last))).sum::<usize>() * LINE;
+    let line = rest.get(below..).unwrap_or_default();
+    let line = line.get(..LINE).unwrap_or(line);
+    from + below + line.iter().map(|head| usize::from(is_below(head))).sum::<usize>()
+}
+
+/// The heads in a cache line.
+const LINE: usize = 64 / HEAD_LEN;
 
 impl<'a> Target<'a> {
     #[inline]

@@ -1,17 +1,21 @@
 //! A cache of blocks, shared by all tables of a store.
 //!
 //! Promises: the data that it holds, with an overhead for each entry and with what is pinned,
-//! never exceeds its capacity. A hit takes no exclusive lock, and once its block is hot it writes
-//! nothing but a lock's reader count and the count of the block's owners. Blocks that are read
-//! once, by a scan, do not displace blocks that are read again. Knows nothing of what a block
-//! means; a block never changes under its place.
+//! never exceeds its capacity. A block is found by its place, under a shared lock, or through a
+//! slot of the table that it belongs to: that takes no lock, and once the block is hot it writes
+//! nothing that another thread reads. Blocks that are read once, by a scan, do not displace
+//! blocks that are read again. Knows nothing of what a block means; a block never changes under
+//! its place.
 
 mod counters;
 mod shard;
+mod slot;
+
+pub(crate) use slot::{Buffer, Seen, Slots};
 
 use bytes::Bytes;
 use counters::Counters;
-use shard::{Place, Shard};
+use shard::{Home, Place, Shard};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,22 +62,67 @@ impl BlockCache {
     }
 
     /// The block at this place, if it is here.
-    #[inline]
     pub fn get(&self, table: u64, offset: u64) -> Option<Bytes> {
+        self.find(table, offset).map(Bytes::from_owner)
+    }
+
+    /// Takes a copy of a block in, making room where needed. A block larger than a shard is not
+    /// admitted, and one that is here already stays.
+    pub fn insert(&self, table: u64, offset: u64, data: Bytes) {
+        self.admit(table, offset, Buffer::copy_of(&data));
+    }
+
+    /// [`BlockCache::get`] without a `Bytes` around the block.
+    pub(crate) fn find(&self, table: u64, offset: u64) -> Option<Buffer> {
         let place = Place::new(table, offset);
         let found = self.shard(&place).get(&place);
         self.counters.count(found.is_some());
         found
     }
 
-    /// Takes a block in, making room where needed. A block larger than a shard is not admitted,
-    /// and one that is here already stays.
-    ///
-    /// `data` is weighed by its length: a slice of something larger holds on to all of it.
-    pub fn insert(&self, table: u64, offset: u64, data: Bytes) {
+    /// [`BlockCache::insert`] without a copy.
+    pub(crate) fn admit(&self, table: u64, offset: u64, data: Buffer) {
+        self.enter(Place::new(table, offset), data, None);
+    }
+
+    /// A look through slot `i`, which belongs to a block; what it finds counts as read.
+    #[inline]
+    pub(crate) fn look(&self, slots: &Slots, i: usize) -> Option<Seen> {
+        let seen = slots.look(i)?;
+        seen.buffer()?.touch();
+        self.counters.count(true);
+        Some(seen)
+    }
+
+    /// [`BlockCache::find`] of a block whose slot `i` is empty: fills it.
+    pub(crate) fn attach(
+        &self,
+        table: u64,
+        offset: u64,
+        slots: &Arc<Slots>,
+        i: usize,
+    ) -> Option<Buffer> {
         let place = Place::new(table, offset);
+        let found = self.shard(&place).attach(&place, Home::new(slots, i));
+        self.counters.count(found.is_some());
+        found
+    }
+
+    /// [`BlockCache::admit`] of a block that is to be reached through slot `i`, too.
+    pub(crate) fn admit_to(
+        &self,
+        table: u64,
+        offset: u64,
+        data: Buffer,
+        slots: &Arc<Slots>,
+        i: usize,
+    ) {
+        self.enter(Place::new(table, offset), data, Some(Home::new(slots, i)));
+    }
+
+    fn enter(&self, place: Place, data: Buffer, home: Option<Home>) {
         // The limit is read under the shard's lock: see `pin`.
-        self.shard(&place).insert(place, data, || self.shard_limit());
+        self.shard(&place).insert(place, data, home, || self.shard_limit());
     }
 
     /// Forgets the blocks of a table that is gone.

@@ -6,15 +6,14 @@
 //! Promises: the weight of the entries is at most the limit given to the last `insert` or `trim`.
 
 use super::ENTRY_OVERHEAD;
-use bytes::Bytes;
+use super::slot::{Buffer, Slots};
 use kv_vfs::testing::{Mark, mark};
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
-/// Reads beyond this many are not remembered, so that a hot block is not written to.
-const MAX_READS: u8 = 3;
 /// The small queue's share of the limit.
 const SMALL_SHARE: usize = 10;
 /// Bytes of limit for each remembered place: about two for each block of 4 KiB.
@@ -82,17 +81,59 @@ pub(super) struct Shard {
 
 #[derive(Debug)]
 struct Entry {
-    data: Bytes,
-    reads: AtomicU8,
+    data: Buffer,
+    /// Where a table reaches the block without asking here.
+    home: Option<Home>,
+}
+
+/// A slot of an open table. The table may be gone.
+#[derive(Debug)]
+pub(super) struct Home {
+    slots: Weak<Slots>,
+    index: usize,
+}
+
+impl Home {
+    pub(super) fn new(slots: &Arc<Slots>, index: usize) -> Home {
+        Home { slots: Arc::downgrade(slots), index }
+    }
+
+    fn put(&self, data: Option<Buffer>) {
+        if let Some(slots) = self.slots.upgrade() {
+            slots.put(self.index, data);
+        }
+    }
+
+    fn is(&self, other: &Home) -> bool {
+        self.index == other.index && self.slots.ptr_eq(&other.slots)
+    }
 }
 
 impl Entry {
     fn weight(&self) -> usize {
         weight(&self.data)
     }
+
+    /// Makes the block reachable through another slot, and through that alone.
+    fn settle(&mut self, home: Home) {
+        if let Some(old) = &self.home
+            && !old.is(&home)
+        {
+            old.put(None);
+        }
+        home.put(Some(self.data.clone()));
+        self.home = Some(home);
+    }
+
+    /// Empties the slot.
+    fn leave(self) {
+        if let Some(home) = self.home {
+            home.put(None);
+        }
+    }
 }
 
-fn weight(data: &Bytes) -> usize {
+fn weight(data: &Buffer) -> usize {
     data.len().saturating_add(ENTRY_OVERHEAD)
 }
 
@@ -123,26 +164,42 @@ impl Shard {
         }
     }
 
+    /// The block, if it is here.
     #[inline]
-    pub(super) fn get(&self, place: &Place) -> Option<Bytes> {
+    pub(super) fn get(&self, place: &Place) -> Option<Buffer> {
         let state = self.state.read();
         let entry = state.map.get(place)?;
-        let reads = entry.reads.load(Ordering::Relaxed);
-        if reads < MAX_READS {
-            // Two readers may count as one: it is a hint.
-            entry.reads.store(reads + 1, Ordering::Relaxed);
-        }
+        entry.data.touch();
         Some(entry.data.clone())
     }
 
-    pub(super) fn insert(&self, place: Place, data: Bytes, limit: impl FnOnce() -> usize) {
+    /// The block, if it is here; from now on it is reached through this slot.
+    pub(super) fn attach(&self, place: &Place, home: Home) -> Option<Buffer> {
+        let mut state = self.state.write();
+        let entry = state.map.get_mut(place)?;
+        entry.data.touch();
+        entry.settle(home);
+        Some(entry.data.clone())
+    }
+
+    pub(super) fn insert(
+        &self,
+        place: Place,
+        data: Buffer,
+        home: Option<Home>,
+        limit: impl FnOnce() -> usize,
+    ) {
         let mut state = self.state.write();
         let (weight, limit) = (weight(&data), limit());
         if weight > limit || state.map.contains_key(&place) {
             return;
         }
         state.shrink(limit - weight, limit);
-        state.admit(place, Entry { data, reads: AtomicU8::new(0) });
+        let mut entry = Entry { data, home: None };
+        if let Some(home) = home {
+            entry.settle(home);
+        }
+        state.admit(place, entry);
         self.used.store(state.weight(), Ordering::Relaxed);
     }
 
@@ -195,11 +252,11 @@ impl State {
         let Some(place) = self.small.pop_front() else { return };
         let Some(entry) = self.map.get_mut(&place) else { return };
         self.small_weight -= entry.weight();
-        if std::mem::take(entry.reads.get_mut()) > 0 {
+        if entry.data.change_reads(|_| 0) > 0 {
             self.main_weight += entry.weight();
             self.main.push_back(place);
         } else {
-            self.map.remove(&place);
+            self.remove(&place);
             self.ghosts.put(place.hash);
             mark(Mark::CacheEviction);
         }
@@ -209,14 +266,18 @@ impl State {
     fn evict_main(&mut self) {
         let Some(place) = self.main.pop_front() else { return };
         let Some(entry) = self.map.get_mut(&place) else { return };
-        let reads = entry.reads.get_mut();
-        if *reads > 0 {
-            *reads -= 1;
+        if entry.data.change_reads(|reads| reads.saturating_sub(1)) > 0 {
             self.main.push_back(place);
         } else {
             self.main_weight -= entry.weight();
-            self.map.remove(&place);
+            self.remove(&place);
             mark(Mark::CacheEviction);
+        }
+    }
+
+    fn remove(&mut self, place: &Place) {
+        if let Some(entry) = self.map.remove(place) {
+            entry.leave();
         }
     }
 
@@ -227,7 +288,10 @@ impl State {
                 if place.table != table {
                     return true;
                 }
-                *weight -= map.remove(place).map_or(0, |entry| entry.weight());
+                if let Some(entry) = map.remove(place) {
+                    *weight -= entry.weight();
+                    entry.leave();
+                }
                 false
             });
         }

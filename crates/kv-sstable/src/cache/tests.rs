@@ -151,6 +151,91 @@ fn threads_never_see_another_block_nor_exceed_the_capacity() {
     assert_eq!(cache.used(), 0, "what is counted is what can be erased");
 }
 
+/// Reads block `i` through its slot, as a table does; answers whether the slot had it.
+fn read_slot(cache: &BlockCache, table: u64, slots: &Arc<Slots>, i: usize) -> bool {
+    if let Some(seen) = cache.look(slots, i) {
+        assert_eq!(seen.buffer().unwrap()[..], block(1000, i as u64)[..]);
+        return true;
+    }
+    if cache.attach(table, i as u64, slots, i).is_none() {
+        let data = Buffer::copy_of(&block(1000, i as u64));
+        cache.admit_to(table, i as u64, data, slots, i);
+    }
+    false
+}
+
+fn filled(slots: &Slots) -> usize {
+    (0..100).filter(|&i| slots.look(i).is_some_and(|seen| seen.buffer().is_some())).count()
+}
+
+#[test]
+fn a_slot_holds_what_the_cache_holds() {
+    let cache = BlockCache::new(50 * (1000 + ENTRY_OVERHEAD));
+    let slots = Arc::new(Slots::new(100));
+    assert!((0..50).all(|i| !read_slot(&cache, 1, &slots, i)));
+    assert!((0..50).all(|i| read_slot(&cache, 1, &slots, i)));
+    for round in 0..4 {
+        (0..100).for_each(|i| drop(read_slot(&cache, 1, &slots, (i * 37 + round) % 100)));
+        assert_eq!(filled(&slots) * (1000 + ENTRY_OVERHEAD), cache.used());
+    }
+    let _pin = cache.pin(20 * (1000 + ENTRY_OVERHEAD)).unwrap();
+    assert_eq!(filled(&slots) * (1000 + ENTRY_OVERHEAD), cache.used());
+    assert!(filled(&slots) <= 30);
+    assert_eq!(cache.hits() + cache.misses(), 500);
+}
+
+#[test]
+fn a_table_that_is_gone_leaves_no_block_in_its_slots() {
+    let cache = BlockCache::new(1 << 20);
+    let (one, two) = (Arc::new(Slots::new(100)), Arc::new(Slots::new(100)));
+    for i in 0..100 {
+        read_slot(&cache, 1, &one, i);
+        read_slot(&cache, 2, &two, i);
+    }
+    let seen = cache.look(&one, 7).unwrap();
+    cache.erase_table(1);
+    assert_eq!((filled(&one), filled(&two)), (0, 100));
+    assert_eq!(cache.used(), 100 * (1000 + ENTRY_OVERHEAD));
+    assert_eq!(seen.buffer().unwrap()[..], block(1000, 7)[..], "who looks at a block keeps it");
+}
+
+#[test]
+fn a_table_that_is_opened_again_finds_its_blocks() {
+    let cache = BlockCache::new(1 << 20);
+    let old = Arc::new(Slots::new(100));
+    (0..100).for_each(|i| drop(read_slot(&cache, 1, &old, i)));
+    let new = Arc::new(Slots::new(100));
+    let misses = cache.misses();
+    (0..100).for_each(|i| drop(read_slot(&cache, 1, &new, i)));
+    assert_eq!((filled(&old), filled(&new)), (0, 100), "a block has one slot");
+    assert_eq!(cache.misses(), misses);
+    drop(old);
+    cache.erase_table(1);
+    assert_eq!((filled(&new), cache.used()), (0, 0));
+}
+
+#[test]
+fn slots_under_eviction_never_show_another_block() {
+    let cache = BlockCache::new(60 * (1000 + ENTRY_OVERHEAD));
+    let slots = Arc::new(Slots::new(100));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (cache, slots) = (&cache, &slots);
+            scope.spawn(move || {
+                for n in 0..20_000usize {
+                    read_slot(cache, 1, slots, (n * 7919 + thread * 31) % 100);
+                    if n % 4000 == 0 {
+                        cache.erase_table(1);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(filled(&slots) * (1000 + ENTRY_OVERHEAD), cache.used());
+    cache.erase_table(1);
+    assert_eq!((filled(&slots), cache.used()), (0, 0));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert { table: u64, offset: u64, len: usize },

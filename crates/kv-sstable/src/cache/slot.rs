@@ -1,0 +1,253 @@
+//! Blocks in memory, and the slots through which a table reaches them.
+//!
+//! A [`Buffer`] is one allocation: a reference count, a few words, the bytes. A [`Slots`] has a
+//! place for each block of an index partition. A reader looks into the place and reads the block
+//! under a guard, without taking a lock and without writing to memory that other threads read;
+//! whoever empties the place leaves the block to the readers that still look at it.
+//!
+//! This module is the crate's only home of unsafe code. `tests/loom.rs` compiles it against loom.
+#![allow(unsafe_code)]
+
+use arc_swap::{ArcSwapAny, Guard, RefCnt};
+use std::alloc::{Layout, handle_alloc_error};
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::{self, NonNull};
+
+#[cfg(all(loom, test))]
+use loom::alloc::{alloc_zeroed, dealloc};
+#[cfg(all(loom, test))]
+use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+#[cfg(not(all(loom, test)))]
+use std::alloc::{alloc_zeroed, dealloc};
+#[cfg(not(all(loom, test)))]
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
+
+/// Reads beyond this many are not remembered, so that a hot block is not written to.
+pub(crate) const MAX_READS: u8 = 3;
+
+/// Immutable bytes that are shared by reference count, behind a thin pointer.
+pub(crate) struct Buffer {
+    /// INVARIANT: points to an allocation of `layout(len)` that begins with an initialised `Head`
+    /// of this `len`, followed by `len` initialised bytes that nobody writes any more; `refs` is
+    /// at least the number of `Buffer`s that point to it.
+    head: NonNull<Head>,
+}
+
+/// What lies before the bytes.
+#[repr(C)]
+pub(crate) struct Head {
+    refs: AtomicUsize,
+    len: usize,
+    /// How often the block was read, up to [`MAX_READS`]: for the cache's policy.
+    reads: AtomicU8,
+}
+
+const BYTES_AT: usize = size_of::<Head>();
+
+// SAFETY: the bytes are never written after `build`, and everything else is atomic.
+unsafe impl Send for Buffer {}
+// SAFETY: as above.
+unsafe impl Sync for Buffer {}
+
+/// `None` where no allocation can be that large.
+fn layout(len: usize) -> Option<Layout> {
+    let size = BYTES_AT.checked_add(len)?;
+    Layout::from_size_align(size, align_of::<Head>()).ok()
+}
+
+impl Buffer {
+    /// Allocates `len` bytes, which are zero, and lets `fill` write them. `None` where no
+    /// allocation can be that large.
+    pub(crate) fn build<E>(
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Option<Result<Buffer, E>> {
+        let layout = layout(len)?;
+        // SAFETY: the layout's size is not zero, as a head is part of it.
+        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+            handle_alloc_error(layout)
+        };
+        let head: NonNull<Head> = start.cast();
+        // SAFETY: the allocation is ours alone, aligned for a head and at least as long as one.
+        unsafe {
+            head.write(Head { refs: AtomicUsize::new(1), len, reads: AtomicU8::new(0) });
+        }
+        // From here on it is freed when `buffer` is dropped, also when `fill` fails or panics.
+        let buffer = Buffer { head };
+        // SAFETY: behind the head lie `len` bytes, initialised by `alloc_zeroed`; nobody else has
+        // a pointer to them yet, and the slice ends before `buffer` is handed out.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.start(), len) };
+        Some(fill(bytes).map(|()| buffer))
+    }
+
+    /// A copy of `bytes`.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Buffer {
+        let copied = Buffer::build(bytes.len(), |to| {
+            to.copy_from_slice(bytes);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match copied {
+            Some(Ok(buffer)) => buffer,
+            Some(Err(never)) => match never {},
+            None => unreachable!("bytes that exist are no longer than an allocation may be"),
+        }
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: the invariant of `head`; the allocation lives as long as `self`.
+        unsafe { self.head.as_ref() }
+    }
+
+    /// Where the bytes begin.
+    fn start(&self) -> *mut u8 {
+        // SAFETY: the bytes lie in the same allocation, right behind the head.
+        unsafe { self.head.as_ptr().cast::<u8>().add(BYTES_AT) }
+    }
+
+    /// Notes that the block was read. Two readers may count as one: it is a hint.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        let reads = &self.head().reads;
+        let before = reads.load(Ordering::Relaxed);
+        if before < MAX_READS {
+            reads.store(before + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often the block was read lately; `change` says how many of the reads to keep.
+    pub(crate) fn change_reads(&self, change: impl FnOnce(u8) -> u8) -> u8 {
+        let reads = &self.head().reads;
+        let before = reads.load(Ordering::Relaxed);
+        reads.store(change(before), Ordering::Relaxed);
+        before
+    }
+}
+
+impl Clone for Buffer {
+    #[inline]
+    fn clone(&self) -> Buffer {
+        // A new reference is made out of an existing one, so nothing has to be ordered.
+        let before = self.head().refs.fetch_add(1, Ordering::Relaxed);
+        if before > isize::MAX as usize {
+            // Leaked references without number would wrap the count.
+            std::process::abort();
+        }
+        Buffer { head: self.head }
+    }
+}
+
+impl Drop for Buffer {
+    #[inline]
+    fn drop(&mut self) {
+        if self.head().refs.fetch_sub(1, Ordering::Release) == 1 {
+            // Everything that others did with the block happens before it is freed.
+            fence(Ordering::Acquire);
+            let len = self.head().len;
+            if let Some(layout) = layout(len) {
+                // SAFETY: this was the last reference, so nobody else can reach the allocation,
+                // which was made with this layout.
+                unsafe {
+                    ptr::drop_in_place(self.head.as_ptr());
+                    dealloc(self.head.as_ptr().cast(), layout);
+                }
+            }
+        }
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the invariant of `head`: so many bytes, initialised, never written again.
+        unsafe { std::slice::from_raw_parts(self.start(), self.head().len) }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Buffer {
+        Buffer::copy_of(&[])
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer of {} bytes", self.len())
+    }
+}
+
+// SAFETY: a `Buffer` is a pointer to a reference count, and `into_ptr` and `from_ptr` hand one
+// reference on; every pointer that `as_ptr` answers is the one that `into_ptr` would.
+unsafe impl RefCnt for Buffer {
+    type Base = Head;
+
+    fn into_ptr(me: Buffer) -> *mut Head {
+        let head = me.head.as_ptr();
+        std::mem::forget(me);
+        head
+    }
+
+    fn as_ptr(me: &Buffer) -> *mut Head {
+        me.head.as_ptr()
+    }
+
+    unsafe fn from_ptr(head: *const Head) -> Buffer {
+        // SAFETY: the caller passes what `into_ptr` answered, which is not null.
+        Buffer { head: unsafe { NonNull::new_unchecked(head.cast_mut()) } }
+    }
+}
+
+/// A look at a block that is in the cache: it stays in memory as long as this lives.
+pub(crate) struct Seen(Guard<Option<Buffer>>);
+
+impl Seen {
+    /// The block.
+    #[inline]
+    pub(crate) fn buffer(&self) -> Option<&Buffer> {
+        self.0.as_ref()
+    }
+}
+
+/// A place for each block of an index partition.
+///
+/// INVARIANT: kept by the cache, which fills and empties a place under the lock of the block's
+/// shard: what a place holds is in the cache.
+pub(crate) struct Slots(Box<[ArcSwapAny<Option<Buffer>>]>);
+
+impl Slots {
+    /// `count` empty places.
+    pub(crate) fn new(count: usize) -> Slots {
+        Slots((0..count).map(|_| ArcSwapAny::new(None)).collect())
+    }
+
+    /// Bytes of memory for so many places.
+    pub(crate) fn memory(count: usize) -> usize {
+        count * size_of::<ArcSwapAny<Option<Buffer>>>()
+    }
+
+    /// A look into place `i`.
+    #[inline]
+    pub(crate) fn look(&self, i: usize) -> Option<Seen> {
+        Some(Seen(self.0.get(i)?.load()))
+    }
+
+    pub(crate) fn put(&self, i: usize, buffer: Option<Buffer>) {
+        if let Some(slot) = self.0.get(i) {
+            slot.store(buffer);
+        }
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} slots", self.0.len())
+    }
+}
