@@ -257,6 +257,34 @@ impl TableCursor {
     }
 }
 
+/// Steps within a block, for a reader that asked first how many there are.
+impl TableCursor {
+    /// How many of the next entries are puts, each the only entry of its key in the table, with a
+    /// key below `end`, and can be reached by [`TableCursor::step_ahead`].
+    pub fn plain_ahead(&self, end: Option<&[u8]>) -> usize {
+        self.block.plain_ahead(end)
+    }
+
+    /// The same backward, beginning with the present entry: keys of at least `start` and greater
+    /// than `above`. All but the first are reached by [`TableCursor::step_back`].
+    pub fn plain_behind(&self, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        self.block.plain_behind(start, above)
+    }
+
+    /// Goes one entry on in the block. Where there is none it stands nowhere, without having
+    /// looked for another block.
+    #[inline]
+    pub fn step_ahead(&mut self) {
+        self.block.step_ahead();
+    }
+
+    /// Goes one entry back in the block, as [`TableCursor::step_ahead`] goes on.
+    #[inline]
+    pub fn step_back(&mut self) {
+        self.block.prev();
+    }
+}
+
 impl Cursor for TableCursor {
     type Error = Error;
 

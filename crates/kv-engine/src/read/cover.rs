@@ -25,6 +25,12 @@ impl Cover {
         cover
     }
 
+    /// Whether there is no tombstone at all.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_none()
+    }
+
     /// The newest tombstone over `key`, 0 where there is none.
     #[inline]
     pub(crate) fn over(&mut self, key: &[u8]) -> SeqNo {

@@ -41,6 +41,16 @@ impl Files {
         self.from == self.to
     }
 
+    /// The first file that does not end before `key`.
+    fn lower_bound(&self, key: &[u8]) -> usize {
+        match &self.run {
+            Run::Level(version, level) => {
+                version.lower_bound(*level, key).clamp(self.from, self.to) - self.from
+            }
+            Run::Some(_) => self.all().partition_point(|file| file.ends_before(key)),
+        }
+    }
+
     fn all(&self) -> &[Arc<FileMeta>] {
         let files = match &self.run {
             Run::Level(version, level) => version.level(*level),
@@ -180,6 +190,12 @@ impl LevelCursor {
         Ok(passed > 0)
     }
 
+    /// The table that the cursor stands in, where `snapshot` sees all of its entries.
+    fn seen_whole(&self, snapshot: SeqNo) -> Option<&TableCursor> {
+        let table = self.table.as_ref()?;
+        self.files.all().get(self.at).filter(|file| file.max_seq <= snapshot).map(|_| table)
+    }
+
     fn latch<T>(&mut self, done: Result<T>) -> Result<T> {
         if let Err(error) = &done {
             self.table = None;
@@ -221,7 +237,7 @@ impl Cursor for LevelCursor {
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
         self.error = None;
-        let at = self.files.all().partition_point(|file| file.ends_before(key));
+        let at = self.files.lower_bound(key);
         let done = self.go_to(at, key, trailer);
         self.latch(done)
     }
@@ -291,6 +307,28 @@ impl Skip for LevelCursor {
     fn skip_backward(&mut self, start: &[u8], seq: SeqNo) -> Result<bool> {
         let done = self.over_backward(start, seq);
         self.latch(done)
+    }
+
+    fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize {
+        self.seen_whole(snapshot).map_or(0, |table| table.plain_ahead(end))
+    }
+
+    fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        self.seen_whole(snapshot).map_or(0, |table| table.plain_behind(start, above))
+    }
+
+    #[inline]
+    fn step_ahead(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.step_ahead();
+        }
+    }
+
+    #[inline]
+    fn step_back(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.step_back();
+        }
     }
 }
 

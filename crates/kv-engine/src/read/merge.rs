@@ -17,7 +17,25 @@ pub(crate) trait Skip: Cursor {
     /// Goes back to the last entry that is below `start` or not older than `seq`, under the same
     /// condition.
     fn skip_backward(&mut self, start: &[u8], seq: SeqNo) -> Result<bool, Self::Error>;
+
+    /// How many of the next entries are *plain*: puts that `snapshot` sees, each the only entry
+    /// of its key, with keys below `end`. So many may be reached by [`Skip::step_ahead`], which
+    /// cannot fail. A guess that is too low costs time alone.
+    fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize;
+
+    /// The same backward, beginning with the present entry: keys of at least `start` and greater
+    /// than `above`. All but the first are reached by [`Skip::step_back`].
+    fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize;
+
+    /// Goes on to the next entry, which is plain.
+    fn step_ahead(&mut self);
+
+    /// Goes back to the previous entry, which is plain.
+    fn step_back(&mut self);
 }
+
+/// So often in a row a child has to stay first before its plain entries are counted.
+const RUN: usize = 2;
 
 /// The union of its children in internal order. Of two entries that are equal in key and
 /// trailer, the one of the earlier child comes first.
@@ -28,6 +46,8 @@ pub(crate) struct Merge<C: Cursor> {
     /// The other valid children, a binary heap whose root is the runner-up.
     others: Vec<usize>,
     backward: bool,
+    /// How often the winner has won since it became one, up to [`RUN`].
+    streak: usize,
     error: Option<C::Error>,
     /// Keeps the key while the others are moved on a change of direction.
     turning: Vec<u8>,
@@ -40,7 +60,15 @@ where
     /// Merges `children`, the newest first. Not valid until positioned.
     pub(crate) fn new(children: Vec<C>) -> Merge<C> {
         let others = Vec::with_capacity(children.len());
-        Merge { children, winner: None, others, backward: false, error: None, turning: Vec::new() }
+        Merge {
+            children,
+            winner: None,
+            others,
+            backward: false,
+            streak: 0,
+            error: None,
+            turning: Vec::new(),
+        }
     }
 
     /// Positions every child with `go` and finds the winner.
@@ -53,6 +81,7 @@ where
         self.error = None;
         self.backward = backward;
         self.others.clear();
+        self.streak = 0;
         for (i, child) in self.children.iter_mut().enumerate() {
             if let Err(error) = go(i, child) {
                 return self.fail(error);
@@ -90,10 +119,25 @@ where
         };
         if !self.children[moved].valid() {
             self.winner = self.pop();
+            self.streak = 0;
         } else if precedes(&self.children, self.backward, second, moved) {
             self.winner = Some(second);
             self.others[0] = moved;
+            self.streak = 0;
             self.sift_down(0);
+        } else {
+            self.streak = RUN.min(self.streak + 1);
+        }
+    }
+
+    /// The runner-up's key, by which the winner's plain entries end. `None`: not worth asking for
+    /// them. `Some(None)`: there is no runner-up.
+    #[inline]
+    fn runner_up(&self) -> Option<Option<&[u8]>> {
+        match self.others.first() {
+            None => Some(None),
+            Some(_) if self.streak < RUN => None,
+            Some(&second) => Some(Some(self.children[second].key())),
         }
     }
 
@@ -278,6 +322,36 @@ where
                 Ok(moved)
             }
             Err(error) => self.fail(error),
+        }
+    }
+
+    fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize {
+        let Some(winner) = self.winner.filter(|_| !self.backward) else { return 0 };
+        let Some(second) = self.runner_up() else { return 0 };
+        let end = match (second, end) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.children[winner].plain_ahead(snapshot, end)
+    }
+
+    fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        let Some(winner) = self.winner.filter(|_| self.backward) else { return 0 };
+        let Some(second) = self.runner_up() else { return 0 };
+        self.children[winner].plain_behind(snapshot, start, second.max(above))
+    }
+
+    #[inline]
+    fn step_ahead(&mut self) {
+        if let Some(winner) = self.winner {
+            self.children[winner].step_ahead();
+        }
+    }
+
+    #[inline]
+    fn step_back(&mut self) {
+        if let Some(winner) = self.winner {
+            self.children[winner].step_back();
         }
     }
 }

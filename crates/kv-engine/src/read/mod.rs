@@ -6,6 +6,7 @@ mod get;
 pub(crate) mod iter;
 pub(crate) mod level;
 pub(crate) mod merge;
+mod plain;
 mod range;
 pub(crate) mod source;
 pub(crate) mod view;

@@ -129,4 +129,42 @@ impl Skip for Source {
             Source::Level(cursor) => cursor.skip_backward(start, seq),
         }
     }
+
+    fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize {
+        match self {
+            Source::Mem(_) => 0,
+            Source::Table(cursor, max_seq) if *max_seq <= snapshot => cursor.plain_ahead(end),
+            Source::Table(..) => 0,
+            Source::Level(cursor) => cursor.plain_ahead(snapshot, end),
+        }
+    }
+
+    fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        match self {
+            Source::Mem(_) => 0,
+            Source::Table(cursor, max_seq) if *max_seq <= snapshot => {
+                cursor.plain_behind(start, above)
+            }
+            Source::Table(..) => 0,
+            Source::Level(cursor) => cursor.plain_behind(snapshot, start, above),
+        }
+    }
+
+    #[inline]
+    fn step_ahead(&mut self) {
+        match self {
+            Source::Mem(_) => {}
+            Source::Table(cursor, _) => cursor.step_ahead(),
+            Source::Level(cursor) => cursor.step_ahead(),
+        }
+    }
+
+    #[inline]
+    fn step_back(&mut self) {
+        match self {
+            Source::Mem(_) => {}
+            Source::Table(cursor, _) => cursor.step_back(),
+            Source::Level(cursor) => cursor.step_back(),
+        }
+    }
 }

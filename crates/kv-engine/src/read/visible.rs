@@ -5,9 +5,14 @@
 //! decides, and the cursor below stays on the entry shown. Backward they come oldest first: the
 //! decision falls when all have passed, so the value is kept here, and the cursor below stands
 //! before every version of the key shown.
+//!
+//! Where the cursor below tells that the next entries are plain (puts that the snapshot sees, each
+//! the only one of its key) and no range tombstone is near, they are shown as they come, in both
+//! directions, without a look at key and trailer.
 
 use super::cover::Cover;
 use super::merge::Skip;
+use super::plain::Plain;
 use crate::error::{Error, Result};
 use bytes::{Buf, Bytes};
 use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, split_expiry};
@@ -48,6 +53,8 @@ enum At {
     Entry,
     /// The cursor below stands before all versions of the key shown.
     Before,
+    /// The cursor below stands on the entry shown, which is plain, and goes backward.
+    Plain,
 }
 
 /// The visible entries of `C` in a [`Sight`], in key order, each key once.
@@ -61,8 +68,12 @@ pub(crate) struct Visible<C> {
     lower: Option<Bytes>,
     upper: Option<Bytes>,
     at: At,
-    /// The key shown; while searching, the key that was seen last.
+    /// The key shown, unless it is `below`; while searching, the key that was seen last.
     key: Vec<u8>,
+    /// The key shown is the one of the cursor below.
+    below: bool,
+    /// The plain entries that come next in the direction of travel.
+    plain: Plain,
     /// The user's value where `at` is `Before`.
     value: Bytes,
     /// Where the user's value begins in the stored one, where `at` is `Entry`.
@@ -85,6 +96,8 @@ impl<C: Skip<Error = Error>> Visible<C> {
             upper: sight.upper,
             at: At::Nowhere,
             key: Vec::new(),
+            below: false,
+            plain: Plain::none(),
             value: Bytes::new(),
             value_at: 0,
             covered: 0,
@@ -154,11 +167,16 @@ impl<C: Skip<Error = Error>> Visible<C> {
             At::Nowhere if planted(bug::ERROR_NOT_LATCHED) => self.forward(false),
             At::Nowhere => return self.nowhere(),
             At::Entry => {
-                self.at = At::Nowhere;
+                if self.take_plain_ahead() {
+                    self.inner.step_ahead();
+                    (self.below, self.value_at) = (true, 0);
+                    return Ok(());
+                }
+                self.leave();
                 self.inner.next().and_then(|()| self.forward(true))
             }
-            At::Before => {
-                self.at = At::Nowhere;
+            At::Before | At::Plain => {
+                self.leave();
                 self.value = Bytes::new();
                 let placed = match planted(bug::TURN_KEEPS_PLACE) {
                     true => self.inner.next(),
@@ -173,10 +191,31 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// Goes one key back; does nothing where not valid.
     #[inline]
     pub(crate) fn prev(&mut self) -> Result<()> {
-        let done = match std::mem::replace(&mut self.at, At::Nowhere) {
+        let backward = matches!(self.at, At::Before | At::Plain);
+        let plain = backward && self.take_plain_behind();
+        let done = match self.at {
             At::Nowhere => return self.nowhere(),
-            At::Entry => self.inner.seek_before(&self.key).and_then(|()| self.backward()),
-            At::Before => self.backward(),
+            At::Plain if plain => {
+                self.inner.step_back();
+                return Ok(());
+            }
+            At::Before if plain => {
+                (self.at, self.below, self.value_at) = (At::Plain, true, 0);
+                self.value = Bytes::new();
+                return Ok(());
+            }
+            At::Plain => {
+                self.leave();
+                self.inner.prev().and_then(|()| self.backward())
+            }
+            At::Before => {
+                self.leave();
+                self.backward()
+            }
+            At::Entry => {
+                self.leave();
+                self.inner.seek_before(&self.key).and_then(|()| self.backward())
+            }
         };
         if done.is_err() { self.latch(done) } else { done }
     }
@@ -190,7 +229,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// The stored key. Of no meaning when not valid.
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
-        &self.key
+        if self.below { self.inner.key() } else { &self.key }
     }
 
     /// The user's value. Panics when not valid.
@@ -221,8 +260,39 @@ impl<C: Skip<Error = Error>> Visible<C> {
         self.skipped
     }
 
+    /// Takes the next entry, if it is plain.
+    #[inline]
+    fn take_plain_ahead(&mut self) -> bool {
+        let (inner, none) = (&self.inner, !self.cover.is_empty());
+        let (snapshot, end) = (self.snapshot, self.upper.as_deref());
+        self.plain.take(|| if none { 0 } else { inner.plain_ahead(snapshot, end) })
+    }
+
+    /// Takes the previous entry, if it is plain.
+    #[inline]
+    fn take_plain_behind(&mut self) -> bool {
+        let (inner, none) = (&self.inner, !self.cover.is_empty());
+        let (snapshot, start) = (self.snapshot, self.lower.as_deref());
+        self.plain.take(|| if none { 0 } else { inner.plain_behind(snapshot, start, None) })
+    }
+
+    /// Stands nowhere, with the key that was shown in `key`.
+    fn leave(&mut self) {
+        if self.below {
+            self.key.clear();
+            self.key.extend_from_slice(self.inner.key());
+        }
+        (self.at, self.below, self.plain) = (At::Nowhere, false, Plain::none());
+    }
+
+    /// Stands on a key that a search has found.
+    #[inline]
+    fn arrive(&mut self, at: At) {
+        (self.at, self.below, self.plain) = (at, false, Plain::unknown());
+    }
+
     fn reset(&mut self) {
-        self.at = At::Nowhere;
+        (self.at, self.below, self.plain) = (At::Nowhere, false, Plain::none());
         self.error = None;
         self.value = Bytes::new();
         self.covered = 0;
@@ -268,7 +338,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
                 self.covered = 0;
                 if let Some(at) = shown(trailer, || self.inner.value(), self.now_ms)? {
                     self.value_at = at;
-                    self.at = At::Entry;
+                    self.arrive(At::Entry);
                     return Ok(());
                 }
             }
@@ -324,7 +394,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
             self.covered = 0;
             if let Some(at) = shown(trailer, || &self.value, self.now_ms)? {
                 self.value.advance(at);
-                self.at = At::Before;
+                self.arrive(At::Before);
                 return Ok(());
             }
             self.skipped += 1;

@@ -1,6 +1,6 @@
 //! Walks a block in both directions with one reused key buffer.
 
-use super::Block;
+use super::{Block, HEAD_LEN};
 use bytes::Bytes;
 use kv_core::Trailer;
 use std::sync::OnceLock;
@@ -11,10 +11,10 @@ pub(crate) struct BlockCursor {
     /// The entry, where `valid`.
     index: usize,
     valid: bool,
-    /// Of the entry, where `valid`.
-    trailer: Trailer,
-    /// The key of the entry; begins with the block's prefix once a block is loaded.
+    /// Begins with the key of the entry; with the block's prefix once a block is loaded, and
+    /// room for a head behind it.
     key: Vec<u8>,
+    key_len: usize,
     /// The block in a form of which values are slices, once one was asked for.
     shared: OnceLock<Bytes>,
 }
@@ -25,8 +25,8 @@ impl Default for BlockCursor {
             block: Block::default(),
             index: 0,
             valid: false,
-            trailer: Trailer::MAX,
             key: Vec::new(),
+            key_len: 0,
             shared: OnceLock::new(),
         }
     }
@@ -37,6 +37,7 @@ impl BlockCursor {
     pub(crate) fn load(&mut self, block: Block) {
         self.key.clear();
         self.key.extend_from_slice(block.prefix());
+        self.key.extend_from_slice(&[0; HEAD_LEN]);
         self.block = block;
         self.valid = false;
         self.shared = OnceLock::new();
@@ -52,8 +53,7 @@ impl BlockCursor {
         self.valid = i < self.block.count();
         if self.valid {
             self.index = i;
-            self.trailer = self.block.trailer(i);
-            self.block.key_behind_prefix(i, &mut self.key);
+            self.key_len = self.block.write_key(i, &mut self.key);
         }
     }
 
@@ -63,11 +63,16 @@ impl BlockCursor {
         let i = self.index + 1;
         if i < self.block.count() && self.block.same_key(i) {
             self.index = i;
-            self.trailer = self.block.trailer(i);
         } else {
             self.set(i);
         }
         self.valid
+    }
+
+    /// Goes one entry on, whatever its key.
+    #[inline]
+    pub(crate) fn step_ahead(&mut self) {
+        self.set(self.index + 1);
     }
 
     /// Goes one entry back; false, and on none, at the start of the block.
@@ -91,12 +96,34 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
-        &self.key
+        self.key.get(..self.key_len).unwrap_or_default()
     }
 
     #[inline]
     pub(crate) fn trailer(&self) -> Trailer {
-        self.trailer
+        self.block.trailer(self.index)
+    }
+
+    /// How many entries follow in the block that are plain (see [`Block::is_plain`]) and have a
+    /// key below `end`.
+    pub(crate) fn plain_ahead(&self, end: Option<&[u8]>) -> usize {
+        if !self.valid || !self.block.is_plain() {
+            return 0;
+        }
+        let to = end.map_or(self.block.count(), |end| self.block.lower_bound(end, Trailer::MAX));
+        to.saturating_sub(self.index + 1)
+    }
+
+    /// How many entries from this one backward are plain, are the only ones of their keys in the
+    /// table, and have a key of at least `start` and behind `above`.
+    pub(crate) fn plain_behind(&self, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        if !self.valid || !self.block.is_plain() {
+            return 0;
+        }
+        let first = start.map_or(0, |start| self.block.lower_bound(start, Trailer::MAX));
+        let behind = above.map_or(0, |key| self.block.lower_bound(key, Trailer::from_raw(0)));
+        // The block before may end with newer versions of the first key.
+        (self.index + 1).saturating_sub(first.max(behind).max(1))
     }
 
     #[inline]

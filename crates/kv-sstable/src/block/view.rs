@@ -9,7 +9,7 @@ use super::{
     FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
 };
 use crate::cache::Buffer;
-use kv_core::{MAX_SEQ, Malformed, Take, Trailer};
+use kv_core::{Kind, MAX_SEQ, Malformed, Take, Trailer};
 use std::cmp::Ordering;
 use std::ops::{Deref, Range};
 
@@ -268,6 +268,29 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         } else {
             out.extend_from_slice(head.get(..head_len).unwrap_or_default());
         }
+    }
+
+    /// Writes the key of an entry to `out` and answers its length. `out` begins with the block's
+    /// prefix and has room for a head behind it; bytes behind the key mean nothing.
+    #[inline]
+    pub(crate) fn write_key(&self, i: usize, out: &mut Vec<u8>) -> usize {
+        let prefix_len = self.rest - self.prefix;
+        if let Some(to) = out.get_mut(prefix_len..).and_then(|room| room.first_chunk_mut()) {
+            *to = self.head(i).to_be_bytes();
+        }
+        let rest = self.rest(i);
+        if rest.is_empty() {
+            return prefix_len + self.head_len(i);
+        }
+        out.truncate(prefix_len + HEAD_LEN);
+        out.extend_from_slice(rest);
+        out.len()
+    }
+
+    /// Whether every entry is the only one of its key here, and a put.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.flags & (KINDS | SAME_KEYS) == 0 && self.kind == Kind::Put as u8
     }
 
     /// The key of an entry.

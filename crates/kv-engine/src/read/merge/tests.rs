@@ -48,6 +48,12 @@ impl VecCursor {
         Ok(())
     }
 
+    fn is_plain(&self, i: usize, snapshot: SeqNo) -> bool {
+        let (key, trailer, _) = &self.entries[i];
+        let twins = self.entries.iter().filter(|e| e.0 == *key).count();
+        twins == 1 && trailer.kind() == Some(Kind::Put) && trailer.seq() <= snapshot
+    }
+
     fn entry(&self) -> &Entry {
         &self.entries[self.at.expect("valid")]
     }
@@ -123,7 +129,37 @@ impl Skip for VecCursor {
         }
         Ok(hidden)
     }
+
+    fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize {
+        let Some(at) = self.at else { return 0 };
+        let plain = |&i: &usize| {
+            self.is_plain(i, snapshot) && end.is_none_or(|end| self.entries[i].0 < end)
+        };
+        (at + 1..self.entries.len()).take_while(plain).take(BLOCK).count()
+    }
+
+    fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
+        let Some(at) = self.at else { return 0 };
+        let plain = |&i: &usize| {
+            let key = &self.entries[i].0;
+            self.is_plain(i, snapshot)
+                && start.is_none_or(|start| key >= start)
+                && above.is_none_or(|above| key > above)
+        };
+        (0..=at).rev().take_while(plain).take(BLOCK).count()
+    }
+
+    fn step_ahead(&mut self) {
+        self.at = self.at.map(|at| at + 1);
+    }
+
+    fn step_back(&mut self) {
+        self.at = self.at.map(|at| at - 1);
+    }
 }
+
+/// So many entries are told to be plain at once, as if they lay in one block.
+const BLOCK: usize = 4;
 
 /// Short keys over few letters: many are prefixes of each other, and some sort at the ends.
 pub(crate) fn any_key() -> impl Strategy<Value = Bytes> {
