@@ -16,6 +16,8 @@ pub struct Version {
     levels: [Arc<Level>; LEVELS],
     /// How many tables lie in the levels above.
     places: [usize; LEVELS],
+    /// The levels below 0 that have tables, one bit for each.
+    sorted: u8,
     range_tombstones: bool,
 }
 
@@ -30,7 +32,9 @@ impl Version {
             before += levels.get(level).map_or(0, |level| level.files().len());
             place
         });
-        Version { levels, places, range_tombstones }
+        let has_tables = |level: &usize| !levels.get(*level).is_none_or(|l| l.files().is_empty());
+        let sorted = (1..LEVELS).filter(has_tables).fold(0, |bits, level| bits | 1 << level);
+        Version { levels, places, sorted, range_tombstones }
     }
 
     pub(crate) fn levels(&self) -> &[Arc<Level>; LEVELS] {
@@ -46,6 +50,17 @@ impl Version {
     /// The one table of a level below 0 that may hold `key`.
     pub fn find(&self, level: usize, key: &[u8]) -> Option<&Arc<FileMeta>> {
         self.levels.get(level)?.find(key)
+    }
+
+    /// The levels below 0 that have tables, from the top.
+    #[inline]
+    pub fn sorted_levels(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut bits = self.sorted;
+        std::iter::from_fn(move || {
+            let level = bits.trailing_zeros() as usize;
+            bits &= bits.wrapping_sub(1);
+            (level < LEVELS).then_some(level)
+        })
     }
 
     /// [`Version::find`], with the table's place among all of [`Version::files`].

@@ -4,6 +4,7 @@
 //! in a hundred times at ten bits a key; a question touches one line of 64 bytes. Knows hashes,
 //! not keys. The bytes are laid out in `docs/format/filter.md`.
 
+use crate::cache::prefetch;
 use bytes::Bytes;
 use kv_core::Take;
 use kv_vfs::testing::{bug, planted};
@@ -137,6 +138,12 @@ impl Filter {
         buffer.resize(padding, 0);
         buffer.extend_from_slice(encoded);
         Some(Filter { bytes: Bytes::from(buffer).split_off(padding), shape })
+    }
+
+    /// Has the processor fetch the line that [`Filter::may_contain`] will ask.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch(&self.bytes, HEADER_LEN + line_of(hash, self.shape.lines) * LINE_LEN);
     }
 
     /// Whether the table may hold the key with this hash.

@@ -178,6 +178,14 @@ impl Table {
         self.load_filter(handle, hash)
     }
 
+    /// Has the processor fetch what [`Table::may_contain`] will ask, where it is in memory.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        if let Some(pinned) = self.filter.get() {
+            pinned.value.prefetch(hash);
+        }
+    }
+
     /// Asks a filter that is not pinned, and pins it if there is room.
     #[cold]
     fn load_filter(&self, handle: Handle, hash: u64) -> Result<bool> {

@@ -103,6 +103,15 @@ impl Engine {
 
     fn find(&self, view: &View, key: &[u8], seq: SeqNo) -> Result<Found> {
         let hash = hash64(key);
+        let version = &*view.version;
+        // The filters' lines are on their way while the memtables and each other are asked.
+        let mut sorted = [None; LEVELS];
+        for (level, slot) in version.sorted_levels().zip(&mut sorted) {
+            *slot = version.find_place(level, key);
+            if let Some((place, _)) = *slot {
+                view.opened.prefetch(place, hash);
+            }
+        }
         for buffer in view.buffers() {
             let table = &buffer.table;
             let cover = if table.has_range_deletes() { table.covering(key, seq) } else { 0 };
@@ -115,7 +124,6 @@ impl Engine {
                 return Ok(Found::Deleted);
             }
         }
-        let version = &*view.version;
         for (place, meta) in version.level(0).iter().enumerate() {
             if meta.contains(key) {
                 match self.find_in(view, (place, meta), key, hash, seq)? {
@@ -124,12 +132,10 @@ impl Engine {
                 }
             }
         }
-        for level in 1..LEVELS {
-            if let Some((place, meta)) = version.find_place(level, key) {
-                match self.find_in(view, (place, meta), key, hash, seq)? {
-                    Found::Nothing => {}
-                    found => return Ok(found),
-                }
+        for (place, meta) in sorted.into_iter().flatten() {
+            match self.find_in(view, (place, meta), key, hash, seq)? {
+                Found::Nothing => {}
+                found => return Ok(found),
             }
         }
         Ok(Found::Nothing)

@@ -46,6 +46,14 @@ impl Opened {
         Arc::new(Opened { places: (0..count).map(|_| OnceLock::new()).collect(), most })
     }
 
+    /// Has the processor fetch what the table at `place` will be asked first, if it is open.
+    #[inline]
+    pub(crate) fn prefetch(&self, place: usize, hash: u64) {
+        if let Some(table) = self.places.get(place).and_then(OnceLock::get) {
+            table.prefetch(hash);
+        }
+    }
+
     /// The open table at `place`; `open` opens it.
     #[inline]
     pub(crate) fn get_or<R>(

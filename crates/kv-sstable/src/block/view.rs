@@ -9,7 +9,7 @@ use super::{
     FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
 };
 use crate::cache::Buffer;
-use kv_core::{Kind, MAX_SEQ, Malformed, Take, Trailer};
+use kv_core::{Kind, MAX_SEQ, Malformed, Trailer};
 use std::cmp::Ordering;
 use std::ops::{Deref, Range};
 
@@ -39,6 +39,41 @@ pub(crate) struct Block<D = Buffer> {
     values: usize,
 }
 
+/// The bytes before the columns, as `docs/format/sstable.md` lists them.
+struct Header {
+    count: usize,
+    flags: u8,
+    prefix_len: usize,
+    seq_width: u8,
+    kind: u8,
+    suffix_len: usize,
+    value_len: usize,
+    seq_base: u64,
+    values: usize,
+    reserved: u32,
+}
+
+impl Header {
+    #[inline]
+    fn read(bytes: &[u8; HEADER_LEN]) -> Header {
+        let [c0, c1, c2, c3, flags, prefix_len, seq_width, kind, rest @ ..] = *bytes;
+        let [s0, s1, s2, s3, l0, l1, l2, l3, rest @ ..] = rest;
+        let [b0, b1, b2, b3, b4, b5, b6, b7, v0, v1, v2, v3, reserved @ ..] = rest;
+        Header {
+            count: u32::from_le_bytes([c0, c1, c2, c3]) as usize,
+            flags,
+            prefix_len: usize::from(prefix_len),
+            seq_width,
+            kind,
+            suffix_len: u32::from_le_bytes([s0, s1, s2, s3]) as usize,
+            value_len: u32::from_le_bytes([l0, l1, l2, l3]) as usize,
+            seq_base: u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
+            values: u32::from_le_bytes([v0, v1, v2, v3]) as usize,
+            reserved: u32::from_le_bytes(reserved),
+        }
+    }
+}
+
 /// The key that a search looks for, split like the block's keys.
 struct Target<'a> {
     head: u64,
@@ -51,24 +86,21 @@ impl<D: Deref<Target = [u8]>> Block<D> {
     /// Reads the header.
     #[inline]
     pub(crate) fn parse(data: D) -> Result<Block<D>, Malformed> {
-        let mut take = Take::new(&data);
-        let count = take.u32()? as usize;
-        let flags = take.u8()?;
-        let prefix_len = usize::from(take.u8()?);
-        let seq_width = take.u8()?;
-        let kind = take.u8()?;
-        let suffix_len = take.u32()? as usize;
-        let value_len = take.u32()? as usize;
-        let seq_base = take.u64()?;
-        let values = take.u32()? as usize;
-        if take.u32()? != 0 || flags & !KNOWN_FLAGS != 0 {
-            return Err(take.malformed("block header of an unknown form"));
+        let bad = |what| Malformed { what, at: HEADER_LEN };
+        let Some(header) = data.first_chunk() else {
+            return Err(bad("a block without its header"));
+        };
+        let header = Header::read(header);
+        let Header { count, flags, prefix_len, seq_width, kind, .. } = header;
+        let Header { suffix_len, value_len, seq_base, values, .. } = header;
+        if header.reserved != 0 || flags & !KNOWN_FLAGS != 0 {
+            return Err(bad("block header of an unknown form"));
         }
         if !matches!(seq_width, 0 | 1 | 2 | 4 | 8) || seq_base > MAX_SEQ {
-            return Err(take.malformed("sequence numbers of an unknown form"));
+            return Err(bad("sequence numbers of an unknown form"));
         }
         if count > data.len() / HEAD_LEN || values > data.len() {
-            return Err(take.malformed("more entries declared than the block can hold"));
+            return Err(bad("more entries declared than the block can hold"));
         }
         let has = |flag: u8| usize::from(flags & flag != 0);
         let lacks = |flag: u8| usize::from(flags & flag == 0);
@@ -83,7 +115,7 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         let prefix = value_ends + lacks(FIXED_VALUES) * count * end_width;
         let rest = prefix + prefix_len;
         if rest > values {
-            return Err(take.malformed("columns that do not fit the block"));
+            return Err(bad("columns that do not fit the block"));
         }
         let adds_up = |flag, len: usize, region: usize| {
             flags & flag == 0 || count.checked_mul(len) == Some(region)
@@ -91,7 +123,7 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         if !adds_up(FIXED_KEYS, suffix_len.saturating_sub(HEAD_LEN), values - rest)
             || !adds_up(FIXED_VALUES, value_len, data.len() - values)
         {
-            return Err(take.malformed("lengths in a block that do not add up"));
+            return Err(bad("lengths in a block that do not add up"));
         }
         Ok(Block {
             count,

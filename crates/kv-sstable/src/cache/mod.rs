@@ -11,7 +11,7 @@ mod counters;
 mod shard;
 mod slot;
 
-pub(crate) use slot::{Buffer, Seen, Slots};
+pub(crate) use slot::{Buffer, Seen, Slots, prefetch};
 
 use bytes::Bytes;
 use counters::Counters;
@@ -89,7 +89,9 @@ impl BlockCache {
     #[inline]
     pub(crate) fn look(&self, slots: &Slots, i: usize) -> Option<Seen> {
         let seen = slots.look(i)?;
-        seen.buffer()?.touch();
+        let buffer = seen.buffer()?;
+        buffer.prefetch();
+        buffer.touch();
         self.counters.count(true);
         Some(seen)
     }
