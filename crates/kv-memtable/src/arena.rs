@@ -1,20 +1,19 @@
-//! Zeroed memory that is handed out front to back and given back all at once.
+//! Memory that is handed out front to back and given back all at once.
 //!
-//! Promises: an allocation is 8-byte aligned, zeroed, handed out once, and stays where it is
-//! until the arena is dropped. Allocating is lock-free: one `fetch_add`. The arena never hands
-//! out more than its capacity. It knows nothing about what lies in it.
+//! Promises: an allocation is 8-byte aligned, handed out once, lies in one piece, and stays where
+//! it is until the arena is dropped. What it holds at first may be anything. Allocating takes no
+//! lock but once in a chunk. The arena never hands out more than its capacity, of which the ends
+//! of chunks that an allocation did not fit into are no part. It knows nothing about what lies
+//! in it.
 
+pub(crate) use crate::chunk::{UNIT, Words};
+
+use crate::chunk::{CHUNK_LEN, Pool, Zeroed};
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use memmap2::{MmapOptions, MmapRaw};
-use std::ops::Deref;
-use std::ptr::{self, NonNull};
-
-/// From this size on memory is mapped and asked to lie in huge pages: a search touches a dozen
-/// places all over it, and each would need its own entry in the processor's page table cache.
-const HUGE_PAGE: usize = 2 << 20;
-
-/// The bytes of one allocation unit; everything is aligned to it.
-pub(crate) const UNIT: usize = 8;
+use parking_lot::Mutex;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicPtr;
 
 /// The bytes of a cache line, and how many lines are asked for ahead of the next allocation.
 const LINE: usize = 64;
@@ -23,121 +22,10 @@ const AHEAD_LINES: usize = 4;
 /// The most bytes that `u32` offsets in [`UNIT`]s reach.
 const MAX_LEN: usize = (u32::MAX as usize).saturating_mul(UNIT);
 
-/// Zeroed, 8-byte aligned memory whose pages are touched only when they are used.
-struct Zeroed {
-    base: NonNull<u8>,
-    len: usize,
-    owner: Owner,
-}
-
-enum Owner {
-    /// Keeps the mapping alive.
-    Map { _map: MmapRaw },
-    /// A boxed slice, taken apart so that its pointer may be shared.
-    Heap(NonNull<[u64]>),
-}
-
-// SAFETY: `Zeroed` owns its memory, which does not depend on the thread. It hands out no
-// reference itself; who derives some from `base` answers for them.
-unsafe impl Send for Zeroed {}
-// SAFETY: as above; a shared `Zeroed` gives nothing but the address and the length.
-unsafe impl Sync for Zeroed {}
-
-impl Zeroed {
-    fn new(len: usize) -> Zeroed {
-        if len >= HUGE_PAGE
-            && let Some(zeroed) = Zeroed::mapped(len)
-        {
-            return zeroed;
-        }
-        let words: NonNull<[u64]> =
-            NonNull::from(Box::leak(vec![0u64; len.div_ceil(UNIT)].into_boxed_slice()));
-        Zeroed { base: words.cast(), len, owner: Owner::Heap(words) }
-    }
-
-    /// `None` where the system gives no mapping; the allocator then has the last word.
-    fn mapped(len: usize) -> Option<Zeroed> {
-        let map = MmapOptions::new().len(len).map_anon().ok()?;
-        // Only advice: small pages are slower, not wrong.
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        let map = MmapRaw::from(map);
-        let base = NonNull::new(map.as_mut_ptr())?;
-        Some(Zeroed { base, len, owner: Owner::Map { _map: map } })
-    }
-
-    /// Asks the processor to load the line at an offset; nothing where it knows no such request.
-    #[inline]
-    fn prefetch(&self, offset: usize) {
-        let address = self.base.as_ptr().wrapping_add(offset).cast_const();
-        #[cfg(all(target_arch = "x86_64", not(miri)))]
-        // SAFETY: a prefetch reads nothing that the program sees and faults at no address; SSE
-        // is part of x86_64.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>());
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-        let _ = address;
-    }
-}
-
-impl Drop for Zeroed {
-    fn drop(&mut self) {
-        if let Owner::Heap(words) = self.owner {
-            // SAFETY: the pointer came from `Box::leak` in `new` and is freed only here; every
-            // borrow of the memory is bound to a borrow of its owner, so none is left.
-            drop(unsafe { Box::from_raw(words.as_ptr()) });
-        }
-    }
-}
-
-/// A fixed number of atomic words, all zero at first.
-pub(crate) struct Words {
-    memory: Zeroed,
-    /// As in [`Arena`].
-    #[cfg(all(loom, test))]
-    modelled: Vec<AtomicU64>,
-}
-
-impl Words {
-    pub(crate) fn new(count: usize) -> Words {
-        let count = count.max(1);
-        Words {
-            memory: Zeroed::new(count * size_of::<u64>()),
-            #[cfg(all(loom, test))]
-            modelled: (0..count).map(|_| AtomicU64::new(0)).collect(),
-        }
-    }
-
-    /// Asks the processor to load the line at a byte.
-    #[inline]
-    pub(crate) fn prefetch(&self, byte: usize) {
-        self.memory.prefetch(byte);
-    }
-}
-
-impl Deref for Words {
-    type Target = [AtomicU64];
-
-    #[cfg(not(all(loom, test)))]
-    #[inline]
-    fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: the memory is aligned, `len` bytes long, initialised (zeroed), lives as long as
-        // `self`, and is reached in no other way than through these atomics.
-        unsafe {
-            std::slice::from_raw_parts(
-                self.memory.base.as_ptr().cast::<AtomicU64>(),
-                self.memory.len / size_of::<u64>(),
-            )
-        }
-    }
-
-    #[cfg(all(loom, test))]
-    fn deref(&self) -> &[AtomicU64] {
-        &self.modelled
-    }
-}
+/// The longest allocation of an arena of several chunks, and the longest that is worth its place
+/// there: the end of a chunk that has no room for one is lost.
+const MAX_PIECE: usize = CHUNK_LEN / 16;
+pub(crate) const LONG_PIECE: usize = CHUNK_LEN / 64;
 
 /// Alone in its cache line: every insert writes it, and what lies around it is only read.
 #[repr(align(64))]
@@ -145,66 +33,174 @@ struct Used(AtomicUsize);
 
 /// A bump allocator of fixed capacity. Offsets are in bytes from its start.
 pub(crate) struct Arena {
-    memory: Zeroed,
-    capacity: usize,
+    /// Where each chunk begins; null until it is wanted.
+    bases: Box<[AtomicPtr<u8>]>,
+    /// The memory behind `bases`, and that of long values.
+    owned: Mutex<Owned>,
+    /// Where the chunks come from, if there may be several.
+    pool: Option<Arc<Pool>>,
+    /// Offsets end here; chunks end before it.
+    end: usize,
     used: Used,
+    /// Bytes of long values.
+    long: AtomicUsize,
     /// loom's atomics are no plain words, so its models keep them beside the memory.
     #[cfg(all(loom, test))]
     modelled: (Vec<AtomicU32>, Vec<AtomicU64>),
 }
 
+#[derive(Default)]
+struct Owned {
+    chunks: Vec<Zeroed>,
+    long: Vec<Box<[u8]>>,
+}
+
 impl Arena {
     /// An arena of `capacity` bytes, rounded up to whole units; offsets bound it at 32 GiB.
-    pub(crate) fn new(capacity: usize) -> Arena {
-        let capacity = capacity.min(MAX_LEN).next_multiple_of(UNIT);
-        Arena {
-            memory: Zeroed::new(capacity),
-            capacity,
+    pub(crate) fn new(capacity: usize, pool: Option<&Arc<Pool>>) -> Arena {
+        let pool = pool.filter(|_| capacity > CHUNK_LEN);
+        let end = match pool {
+            // As much again as the ends of chunks that nothing fitted into.
+            Some(_) => {
+                let lost = capacity / (CHUNK_LEN / MAX_PIECE) + CHUNK_LEN;
+                capacity.saturating_add(lost).min(MAX_LEN).next_multiple_of(UNIT)
+            }
+            None => capacity.min(MAX_LEN).next_multiple_of(UNIT),
+        };
+        let arena = Arena {
+            bases: match pool {
+                Some(_) => (0..end.div_ceil(CHUNK_LEN)).map(|_| AtomicPtr::default()).collect(),
+                None => Box::new([AtomicPtr::default()]),
+            },
+            owned: Mutex::default(),
+            pool: pool.cloned(),
+            end,
             used: Used(AtomicUsize::new(0)),
+            long: AtomicUsize::new(0),
             #[cfg(all(loom, test))]
             modelled: (
-                (0..capacity / 4).map(|_| AtomicU32::new(0)).collect(),
-                (0..capacity / 8).map(|_| AtomicU64::new(0)).collect(),
+                (0..end / 4).map(|_| AtomicU32::new(0)).collect(),
+                (0..end / 8).map(|_| AtomicU64::new(0)).collect(),
             ),
+        };
+        arena.begin(0);
+        arena
+    }
+
+    /// Gets the memory of a chunk, unless another thread was faster.
+    #[cold]
+    fn begin(&self, chunk: usize) {
+        let mut owned = self.owned.lock();
+        if self.bases[chunk].load(Ordering::Relaxed).is_null() {
+            let memory = match &self.pool {
+                Some(pool) => pool.take(),
+                None => Zeroed::new(self.end.max(UNIT)),
+            };
+            self.bases[chunk].store(memory.base(), Ordering::Release);
+            owned.chunks.push(memory);
         }
     }
 
-    /// Hands out `len` zeroed bytes (a multiple of [`UNIT`]) and answers their offset, or `None`
-    /// where fewer are left.
+    /// Whether the chunks are shorter than the arena, so that long pieces do not fit.
+    #[inline]
+    fn is_cut(&self) -> bool {
+        self.pool.is_some()
+    }
+
+    /// Hands out `len` bytes (a multiple of [`UNIT`]) and answers their offset, or `None` where
+    /// fewer are left, or fewer than that in any chunk.
     #[inline]
     pub(crate) fn allocate(&self, len: usize) -> Option<usize> {
         debug_assert!(len.is_multiple_of(UNIT));
-        // Asked first, so that an entry that is too long leaves the room to shorter ones, and so
-        // that failed calls never add up.
-        if len > self.capacity - self.used() {
+        if self.is_cut() && len > MAX_PIECE {
             return None;
         }
-        // Relaxed: the offset alone makes the bytes the caller's own; links publish what they hold.
-        let at = self.used.0.fetch_add(len, Ordering::Relaxed);
+        let end = self.end.saturating_sub(self.long.load(Ordering::Relaxed));
+        let mut used = self.used.0.load(Ordering::Relaxed);
+        let at = loop {
+            let rest = CHUNK_LEN - used % CHUNK_LEN;
+            let at = if self.is_cut() && rest < len { used + rest } else { used };
+            if len > end.saturating_sub(at) {
+                return None;
+            }
+            // Relaxed: the offset alone makes the bytes the caller's own; links publish what they
+            // hold.
+            let next = at + len;
+            match self.used.0.compare_exchange(used, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break at,
+                Err(now) => used = now,
+            }
+        };
+        let chunk = self.chunk_of(at);
+        if self.bases[chunk].load(Ordering::Acquire).is_null() {
+            self.begin(chunk);
+        }
         // What comes next will write the lines behind: they are fetched while other things are
         // done, for the first atomic operation after a write waits until it is in the cache.
         for line in 0..AHEAD_LINES {
             self.prefetch(at + len + line * LINE);
         }
-        (at <= self.capacity && len <= self.capacity - at).then_some(at)
+        Some(at)
     }
 
-    /// How many bytes are handed out.
+    #[inline]
+    fn chunk_of(&self, offset: usize) -> usize {
+        if self.is_cut() { offset / CHUNK_LEN } else { 0 }
+    }
+
+    /// Whether a piece of this length had better lie outside of the chunks.
+    #[inline]
+    pub(crate) fn is_long(&self, len: usize) -> bool {
+        self.is_cut() && len > LONG_PIECE
+    }
+
+    /// Keeps a copy of `bytes` outside of the chunks, `None` where there is no room for it. It
+    /// stays where it is until the arena is dropped.
+    #[cold]
+    pub(crate) fn keep_long(&self, bytes: &[u8]) -> Option<*const u8> {
+        let room = || {
+            let taken = self.used.0.load(Ordering::Relaxed) + self.long.load(Ordering::Relaxed);
+            bytes.len() <= self.end.saturating_sub(taken)
+        };
+        if !room() {
+            return None;
+        }
+        let copy: Box<[u8]> = bytes.into();
+        // The heap leaves the bytes where they are when the box moves.
+        let at = copy.as_ptr();
+        let mut owned = self.owned.lock();
+        if !room() {
+            return None;
+        }
+        self.long.fetch_add(bytes.len(), Ordering::Relaxed);
+        owned.long.push(copy);
+        Some(at)
+    }
+
+    /// How many bytes are handed out or lost.
     pub(crate) fn used(&self) -> usize {
-        // Threads that meet at the end may each have added a length that did not fit.
-        self.used.0.load(Ordering::Relaxed).min(self.capacity)
+        self.used.0.load(Ordering::Relaxed) + self.long.load(Ordering::Relaxed)
     }
 
     /// The address of an offset.
     ///
     /// # Safety
     ///
-    /// `offset` lies within the arena.
+    /// `offset` lies within an allocation.
     #[inline]
     pub(crate) unsafe fn at(&self, offset: usize) -> *mut u8 {
-        debug_assert!(offset < self.capacity);
-        // SAFETY: the caller vouches for the bound.
-        unsafe { self.memory.base.as_ptr().add(offset) }
+        if !self.is_cut() {
+            // SAFETY: there is one chunk, as long as the arena; the caller vouches for the bound.
+            return unsafe { self.bases.get_unchecked(0).load(Ordering::Relaxed).add(offset) };
+        }
+        // SAFETY: the caller vouches that the offset was handed out: so its chunk is among
+        // `bases` and has its memory, which whoever got the offset knows of (`allocate` loads the
+        // base with Acquire, and links are published with Release), and the rest of the offset
+        // is less than the chunk's length.
+        unsafe {
+            let base = self.bases.get_unchecked(offset / CHUNK_LEN).load(Ordering::Relaxed);
+            base.add(offset % CHUNK_LEN)
+        }
     }
 
     /// The four atomic bytes at an offset.
@@ -217,7 +213,7 @@ impl Arena {
     #[inline]
     pub(crate) unsafe fn atomic_u32(&self, offset: usize) -> &AtomicU32 {
         debug_assert!(offset.is_multiple_of(4));
-        // SAFETY: aligned and in bounds by the caller; initialised because the memory is zeroed;
+        // SAFETY: aligned and in bounds by the caller; initialised, as all memory here was zeroed or written;
         // all accesses are atomic; the memory outlives the borrow of `self`.
         unsafe { AtomicU32::from_ptr(self.at(offset).cast()) }
     }
@@ -248,10 +244,13 @@ impl Arena {
         &self.modelled.1[offset / 8]
     }
 
-    /// Asks the processor to load the line at an offset.
+    /// Asks the processor to load the line at an offset, if there is one.
     #[inline]
     pub(crate) fn prefetch(&self, offset: usize) {
-        self.memory.prefetch(offset);
+        if let Some(base) = self.bases.get(self.chunk_of(offset)) {
+            let inside = if self.is_cut() { offset % CHUNK_LEN } else { offset };
+            crate::chunk::prefetch(base.load(Ordering::Relaxed).wrapping_add(inside));
+        }
     }
 
     /// Copies `bytes` to an offset.
@@ -263,12 +262,14 @@ impl Arena {
     pub(crate) unsafe fn write(&self, offset: usize, bytes: &[u8]) {
         // SAFETY: the target is in bounds and exclusively the caller's; `bytes` is borrowed from
         // elsewhere, since nobody has a reference into that allocation.
-        unsafe {
-            ptr::copy_nonoverlapping(
-                bytes.as_ptr(),
-                self.memory.base.as_ptr().add(offset),
-                bytes.len(),
-            )
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.at(offset), bytes.len()) }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            pool.keep(std::mem::take(&mut self.owned.get_mut().chunks).into_iter());
         }
     }
 }

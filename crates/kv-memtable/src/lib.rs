@@ -31,11 +31,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Unsafe code is in `arena` and `node` only; both state what it rests on.
+//! Unsafe code is in `chunk`, `arena` and `node` only; each states what it rests on.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod arena;
+mod chunk;
 mod cursor;
 mod index;
 mod memtable;
@@ -48,6 +49,7 @@ mod sorted;
 mod sync;
 mod tombstones;
 
+pub use chunk::Pool;
 pub use cursor::MemCursor;
 pub use memtable::{Full, Memtable};
 pub use sorted::Sorted;

@@ -1,3 +1,4 @@
+// long: only this file can make the id of a node, which its unsafe code rests on
 //! Entries as they lie in the arena, and the links between them: the chain of a bucket, the stack
 //! of entries that wait to be ordered, and the ordered list.
 //!
@@ -6,12 +7,12 @@
 //!  -16 l  of each level l from 1 to height - 1: head of the next node u64 | next node u32 | unused u32
 //!      0  head u64
 //!      8  trailer u64
-//!     16  length of the key u24 | height u8
+//!     16  length of the key u24 | height u7 | whether the value lies elsewhere u1
 //!     20  length of the value u32
 //!     24  previous node u32; before the node is in the list, the one below it on the stack
 //!     28  next node at level 0 u32
 //!     32  next node of the chain u32
-//!     36  key | value
+//!     36  key | value, or the address of one that lies elsewhere
 //! ```
 //!
 //! The tower grows down from the node, so that all places are fixed, and a search that goes down
@@ -26,10 +27,12 @@
 //!   only if it was linked there.
 //! * Nodes are never freed before the whole arena.
 
-use crate::arena::{Arena, UNIT, Words};
+use crate::arena::{Arena, LONG_PIECE, UNIT, Words};
+use crate::chunk::Pool;
 use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use kv_core::Trailer;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 /// The tallest tower: with 2^20 entries and more, searches grow longer than logarithmic.
 pub(crate) const MAX_HEIGHT: usize = if cfg!(all(loom, test)) { 2 } else { 20 };
@@ -57,6 +60,10 @@ const LINE: usize = 64;
 const ENTRY_LINES: usize = 3;
 const KEY_LEN_BITS: u32 = 24;
 const KEY_LEN_MASK: u32 = (1 << KEY_LEN_BITS) - 1;
+const HEIGHT_MASK: u32 = 0x7F;
+/// The value lies elsewhere, and its address in its place.
+const ELSEWHERE: u32 = 1 << 31;
+const ADDRESS_LEN: usize = size_of::<*const u8>();
 
 const _: () = assert!(KEY_AT == 36 && align_of::<Fixed>() <= UNIT);
 const _: () = assert!(LEVEL_LEN.is_multiple_of(UNIT));
@@ -76,7 +83,8 @@ const fn node_len(height: usize, key_len: usize, value_len: usize) -> Option<usi
 /// The most bytes of the capacity that a node takes.
 pub(crate) const fn node_bound(key_len: usize, value_len: usize) -> usize {
     match node_len(USUAL_HEIGHT, key_len, value_len) {
-        Some(len) => len,
+        // If the value lies elsewhere, its address is beside it.
+        Some(len) => len.saturating_add(if len > LONG_PIECE { ADDRESS_LEN } else { 0 }),
         None => usize::MAX,
     }
 }
@@ -148,21 +156,20 @@ impl HeadBound<'_> {
     /// none.
     #[inline]
     pub(crate) fn load(self) -> u64 {
-        // Kept inverted, so that zeroed memory bounds nothing.
-        !self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire)
     }
 
     /// Sets a bound that nobody else can reach yet.
     #[inline]
     pub(crate) fn init(self, head: u64) {
-        self.0.store(!head, Ordering::Relaxed);
+        self.0.store(head, Ordering::Relaxed);
     }
 
     /// Lowers the bound to the head of a node that the link has been pointed to. One thread at a
     /// time.
     #[inline]
     pub(crate) fn lower(self, head: u64) {
-        self.0.store(!head, Ordering::Release);
+        self.0.store(head, Ordering::Release);
     }
 }
 
@@ -301,18 +308,17 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// Room for nodes whose bounds add up to `capacity` bytes.
-    pub(crate) fn new(capacity: usize) -> Nodes {
+    pub(crate) fn new(capacity: usize, pool: Option<&Arc<Pool>>) -> Nodes {
         const ROOT_AT: usize = tower_len(MAX_HEIGHT);
         const ROOT: NodeId = match NonZeroU32::new((ROOT_AT / UNIT) as u32) {
             Some(unit) => NodeId(unit),
             None => panic!("the root's tower lies before it"),
         };
+        const ROOT_LEN: usize = (ROOT_AT + KEY_AT).next_multiple_of(UNIT);
         // Twice what the towers over the smallest nodes are expected to take.
         let spare = capacity / 8;
         let nodes = Nodes {
-            arena: Arena::new(
-                capacity.saturating_add(spare + ROOT_AT + KEY_AT.next_multiple_of(UNIT)),
-            ),
+            arena: Arena::new(capacity.saturating_add(spare + ROOT_LEN), pool),
             root: ROOT,
             tail: NodeCell::new(Some(ROOT)),
             spare: AtomicUsize::new(spare),
@@ -320,6 +326,12 @@ impl Nodes {
         let fixed = Fixed { head: 0, trailer: 0, key_len: 0, value_len: 0 };
         let allocated = nodes.place(MAX_HEIGHT, fixed, &[], &[]);
         assert_eq!(allocated, Some(ROOT), "the arena begins with the root");
+        for level in 0..MAX_HEIGHT {
+            nodes.next(ROOT, level).init(None);
+            if level > 0 {
+                nodes.next_head(ROOT, level).init(u64::MAX);
+            }
+        }
         nodes
     }
 
@@ -357,14 +369,40 @@ impl Nodes {
     fn place(&self, height: usize, mut fixed: Fixed, key: &[u8], value: &[u8]) -> Option<NodeId> {
         assert!((1..=MAX_HEIGHT).contains(&height));
         let len = node_len(height, key.len(), value.len())?;
-        let at = self.arena.allocate(len)? + tower_len(height);
         fixed.key_len |= (height as u32) << KEY_LEN_BITS;
+        if self.arena.is_long(len) && value.len() > ADDRESS_LEN {
+            return self.place_in_two(height, fixed, key, value);
+        }
+        let at = self.arena.allocate(len)? + tower_len(height);
         // SAFETY: the allocation is ours alone, and `node_len` counted these places in it; `at`
         // is a multiple of `UNIT`, which aligns `Fixed`.
         unsafe {
             self.arena.at(at).cast::<Fixed>().write(fixed);
             self.arena.write(at + KEY_AT, key);
             self.arena.write(at + KEY_AT + key.len(), value);
+        }
+        id(u32::try_from(at / UNIT).ok()?)
+    }
+
+    /// Writes a node whose value lies elsewhere.
+    #[cold]
+    fn place_in_two(
+        &self,
+        height: usize,
+        mut fixed: Fixed,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<NodeId> {
+        fixed.key_len |= ELSEWHERE;
+        let len = node_len(height, key.len(), ADDRESS_LEN)?;
+        let at = self.arena.allocate(len)? + tower_len(height);
+        let address = self.arena.keep_long(value)?;
+        // SAFETY: as in `place`; the address takes the value's place and may lie unaligned.
+        unsafe {
+            self.arena.at(at).cast::<Fixed>().write(fixed);
+            self.arena.write(at + KEY_AT, key);
+            let place = self.arena.at(at + KEY_AT + key.len());
+            place.cast::<*const u8>().write_unaligned(address);
         }
         id(u32::try_from(at / UNIT).ok()?)
     }
@@ -403,7 +441,16 @@ impl Nodes {
     pub(crate) fn value(&self, node: NodeId) -> &[u8] {
         let fixed = self.fixed(node);
         let key_len = (fixed.key_len & KEY_LEN_MASK) as usize;
-        self.bytes(node.offset() + KEY_AT + key_len, fixed.value_len as usize)
+        let at = node.offset() + KEY_AT + key_len;
+        if fixed.key_len & ELSEWHERE == 0 {
+            return self.bytes(at, fixed.value_len as usize);
+        }
+        // SAFETY: `place_in_two` wrote the address of a copy of the value, of this length, which
+        // the arena keeps as long as itself.
+        unsafe {
+            let address = self.arena.at(at).cast::<*const u8>().read_unaligned();
+            std::slice::from_raw_parts(address, fixed.value_len as usize)
+        }
     }
 
     /// The node before all entries.
@@ -427,7 +474,9 @@ impl Nodes {
             node.offset() - level * LEVEL_LEN + 8
         };
         // SAFETY: the level is below the node's height, so this is a link of the node's
-        // allocation; these places are reached only here.
+        // allocation; these places are reached only here. What memory held before is no id, but
+        // nobody loads a link before it was set: a node is found at a level only once its link
+        // there is.
         Link(unsafe { self.arena.atomic_u32(at) })
     }
 
@@ -463,7 +512,7 @@ impl Nodes {
     /// How many levels the node has.
     #[inline]
     pub(crate) fn height(&self, node: NodeId) -> usize {
-        (self.fixed(node).key_len >> KEY_LEN_BITS) as usize
+        (self.fixed(node).key_len >> KEY_LEN_BITS & HEIGHT_MASK) as usize
     }
 
     /// The link to the last node of the list: a place to look for the end from.
@@ -476,6 +525,12 @@ impl Nodes {
     #[inline]
     pub(crate) fn prefetch(&self, node: NodeId) {
         self.arena.prefetch(node.offset());
+    }
+
+    /// Asks the processor for what was allocated so many bytes before the node.
+    #[inline]
+    pub(crate) fn prefetch_before(&self, node: NodeId, bytes: usize) {
+        self.arena.prefetch(node.offset().saturating_sub(bytes));
     }
 
     /// Asks the processor for all of a short entry.

@@ -17,9 +17,11 @@
 //! the node that it leads to, so that only nodes before the target are touched; as the others
 //! cost nothing, levels that halve the nodes, rather than quarter them, touch the fewest.
 
+use crate::chunk::Pool;
 use crate::node::{Link, MAX_HEIGHT, NodeId, Nodes};
 use crate::sync::{AtomicUsize, Ordering};
 use kv_core::Trailer;
+use std::sync::Arc;
 
 /// The place of an internal key in the order, ready to be compared with nodes.
 #[derive(Clone, Copy)]
@@ -49,8 +51,12 @@ pub(crate) struct Skiplist {
 impl Skiplist {
     /// An empty list with room for `capacity` bytes of nodes. `prefix` is a hint: keys that begin
     /// with it are mostly compared by one word, the eight bytes behind it.
-    pub(crate) fn new(capacity: usize, prefix: &[u8]) -> Skiplist {
-        Skiplist { nodes: Nodes::new(capacity), prefix: prefix.into(), height: AtomicUsize::new(1) }
+    pub(crate) fn new(capacity: usize, prefix: &[u8], pool: Option<&Arc<Pool>>) -> Skiplist {
+        Skiplist {
+            nodes: Nodes::new(capacity, pool),
+            prefix: prefix.into(),
+            height: AtomicUsize::new(1),
+        }
     }
 
     #[inline]
@@ -132,8 +138,9 @@ impl Skiplist {
             self.nodes.next(node, level).init(behind);
             if level == 0 {
                 self.nodes.prev(node).init(Some(before));
-            } else if let Some(behind) = behind {
-                self.nodes.next_head(node, level).init(self.nodes.head(behind));
+            } else {
+                let head = behind.map_or(u64::MAX, |behind| self.nodes.head(behind));
+                self.nodes.next_head(node, level).init(head);
             }
             self.nodes.next(before, level).publish(node);
             if level > 0 {

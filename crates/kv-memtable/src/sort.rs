@@ -12,6 +12,9 @@ const MANY: usize = 24;
 /// How many nodes ahead of use the processor is asked for one.
 const AHEAD: usize = 12;
 
+/// How many bytes ahead of use the processor is asked for nodes of the stack.
+const STACK_AHEAD: usize = 2048;
+
 /// What stands for "more bytes follow" where the count of a key's last bytes stands.
 const MORE: u32 = 9;
 
@@ -19,7 +22,11 @@ const MORE: u32 = 9;
 pub(crate) fn collect(nodes: &Nodes, top: Option<NodeId>, count: usize) -> Vec<Ranked> {
     let mut all = Vec::with_capacity(count);
     let stack = std::iter::successors(top, |&node| nodes.below(node).load());
-    all.extend(stack.map(|node| Ranked::new(nodes.head(node), 0, node)));
+    all.extend(stack.map(|node| {
+        // Mostly the node below was written before, and so lies before this one.
+        nodes.prefetch_before(node, STACK_AHEAD);
+        Ranked::new(nodes.head(node), 0, node)
+    }));
     all
 }
 

@@ -9,6 +9,8 @@
 
 #[path = "../src/arena.rs"]
 mod arena;
+#[path = "../src/chunk.rs"]
+mod chunk;
 #[path = "../src/index.rs"]
 mod index;
 #[path = "../src/node.rs"]
@@ -53,7 +55,7 @@ fn push(ordered: &Ordered, key: &[u8], random: u32) {
 }
 
 fn ordered() -> Arc<Ordered> {
-    Arc::new(Ordered::new(Skiplist::new(CAPACITY, b"")))
+    Arc::new(Ordered::new(Skiplist::new(CAPACITY, b"", None)))
 }
 
 fn contains(list: &Skiplist, key: &[u8]) -> bool {
@@ -197,7 +199,7 @@ struct Table {
 
 impl Table {
     fn new() -> Arc<Table> {
-        Arc::new(Table { list: Skiplist::new(CAPACITY, b""), index: Index::new(0) })
+        Arc::new(Table { list: Skiplist::new(CAPACITY, b"", None), index: Index::new(0) })
     }
 
     fn insert(&self, key: &[u8], seq: SeqNo) {
@@ -269,7 +271,7 @@ fn a_get_finds_what_is_there_while_others_insert_before_and_behind_it() {
 fn a_full_arena_is_full_for_both() {
     model(|| {
         // Room for two low nodes with a key of one byte.
-        let list = Arc::new(Skiplist::new(80, b""));
+        let list = Arc::new(Skiplist::new(80, b"", None));
         let writer = {
             let list = Arc::clone(&list);
             loom::thread::spawn(move || {

@@ -46,6 +46,7 @@ mod reader;
 mod rule;
 mod scan;
 mod segment;
+mod state;
 mod survey;
 mod turn;
 mod window;

@@ -15,16 +15,24 @@
 //! of space. `admit` and `under_lock` run while it is held and must not call the log.
 
 use crate::error::{Error, Result};
-use crate::frame::{Framer, HEADER_LEN, Predecessor, RecordKind, START_LEN, Stamp};
-use crate::segment::{Segment, Space, payload_len};
-use crate::turn::{Queues, Turn};
+use crate::frame::{Predecessor, RecordKind, START_LEN};
+use crate::segment::Segment;
+use crate::state::{Closed, Current, State};
+use crate::turn::{Calls, Turn};
 use kv_vfs::FsFileExt;
+use kv_vfs::sync::atomic::{AtomicU64, Ordering};
 use kv_vfs::sync::{Mutex, MutexGuard};
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::collections::VecDeque;
 
-/// The most that an idle group buffer keeps allocated.
-const KEPT_BUFFER: usize = 4 << 20;
+/// How often a writer looks whether a write has ended before it goes to sleep: some 3 µs.
+const LOOKS: usize = 64;
+
+/// How often a sync that is about to begin lets other threads run, for those to come that the last
+/// one released: some 20 µs where nobody comes, less than a fifth of what the sync takes.
+const GATHER_LOOKS: usize = 40;
+/// For how many it does so. More take longer to come than is won: they are woken one by one.
+const GATHER_MOST: usize = 8;
 
 /// How a log treats its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,133 +85,9 @@ pub struct LogStats {
 #[derive(Debug)]
 pub struct Log {
     state: Mutex<State>,
-    writes: Queues,
-    syncs: Queues,
+    /// How many rounds of writing have ended: who waits for one looks here for a moment.
+    rounds: AtomicU64,
     options: LogOptions,
-}
-
-/// The segment that is appended to.
-#[derive(Debug)]
-struct Current {
-    segment: Segment,
-    /// The position of its first byte.
-    base: u64,
-    framer: Framer,
-    space: Space,
-}
-
-/// An older segment that is not yet durable to its end.
-#[derive(Debug)]
-struct Closed {
-    segment: Segment,
-    end: u64,
-}
-
-#[derive(Debug)]
-struct State {
-    current: Current,
-    closed: VecDeque<Closed>,
-    next_seq: u64,
-    buffer: Vec<u8>,
-    /// Records in the buffer.
-    records: u64,
-    /// The other buffer, while no write uses it.
-    spare: Vec<u8>,
-    write: Turn,
-    sync: Turn,
-    finished: bool,
-    failure: Option<Error>,
-    stats: LogStats,
-}
-
-impl State {
-    fn end(&self) -> u64 {
-        self.current.base + self.current.framer.offset()
-    }
-
-    fn check(&mut self) -> Result<()> {
-        if planted(bug::RESUMED_AFTER_LOG_FAILURE) {
-            return self.failure.take().map_or(Ok(()), Err);
-        }
-        match &self.failure {
-            None => Ok(()),
-            Some(failure) => Err(failure.clone()),
-        }
-    }
-
-    fn check_open(&mut self) -> Result<()> {
-        self.check()?;
-        if self.finished {
-            return Err(Error::Finished { path: self.current.segment.path().into() });
-        }
-        Ok(())
-    }
-
-    /// Reserves space for a record; answers its payload's length. From here on nothing can
-    /// refuse it.
-    #[inline]
-    fn reserve(&mut self, payload: &[&[u8]]) -> Result<u32> {
-        let Current { segment, framer, space, .. } = &mut self.current;
-        let len = payload_len(segment.path(), framer.offset(), payload)?;
-        let end = framer.offset() + HEADER_LEN as u64 + u64::from(len);
-        space.reserve(segment.file(), segment.path(), end)?;
-        Ok(len)
-    }
-
-    #[inline]
-    fn frame(&mut self, kind: RecordKind, payload: &[&[u8]], len: u32) {
-        let durable = self.sync.done;
-        let base = self.current.base;
-        let stamp = Stamp {
-            kind,
-            // Nothing synced yet: nothing is known of the segments that an earlier log left.
-            older_durable: durable > 0 && durable >= base,
-            synced: durable.saturating_sub(base) as u32,
-            first_seq: self.next_seq,
-        };
-        let before = self.buffer.len();
-        self.current.framer.frame(&mut self.buffer, stamp, payload, len);
-        self.records += 1;
-        self.stats.bytes += (self.buffer.len() - before) as u64;
-    }
-
-    /// The buffer, for a write; appends go on into the other one.
-    fn take_buffer(&mut self) -> Vec<u8> {
-        if let Some(group) = self.records.checked_ilog2() {
-            let last = self.stats.groups.len() - 1;
-            self.stats.groups[last.min(group as usize)] += 1;
-            self.stats.writes += 1;
-        }
-        self.records = 0;
-        std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare))
-    }
-
-    fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= KEPT_BUFFER {
-            buffer.clear();
-            self.spare = buffer;
-        }
-    }
-
-    /// The oldest file with bytes before `target` that are not durable, and how far a sync of it
-    /// brings us.
-    fn next_unsynced(&self, target: u64) -> Option<(Segment, u64)> {
-        if self.sync.done >= target {
-            return None;
-        }
-        match self.closed.front() {
-            Some(closed) => Some((closed.segment.clone(), closed.end.min(target))),
-            None => Some((self.current.segment.clone(), target)),
-        }
-    }
-
-    fn synced(&mut self, to: u64) {
-        self.sync.done = to;
-        self.stats.syncs += 1;
-        while self.closed.front().is_some_and(|closed| closed.end <= to) {
-            self.closed.pop_front();
-        }
-    }
 }
 
 impl Log {
@@ -228,18 +112,14 @@ impl Log {
             spare: Vec::new(),
             write: Turn::default(),
             sync: Turn::default(),
+            released: 0,
             finished: false,
             failure: None,
             stats: LogStats::default(),
         };
         let payload = Predecessor::encode(predecessor.as_ref());
         state.frame(RecordKind::Start, &[&payload], START_LEN as u32);
-        Ok(Log {
-            state: Mutex::new(state),
-            writes: Queues::default(),
-            syncs: Queues::default(),
-            options,
-        })
+        Ok(Log { state: Mutex::new(state), rounds: AtomicU64::new(0), options })
     }
 
     /// Appends a record with the concatenation of `payload`, which takes `count` sequence numbers.
@@ -273,14 +153,75 @@ impl Log {
     pub fn write_to(&self, position: Position) -> Result<()> {
         let mut state = self.state.lock();
         state.check()?;
-        self.reach_written(&mut state, position.0)
+        while state.write.done < position.0.min(state.end()) {
+            state.check()?;
+            if !state.write.is_running() {
+                let calls = self.write_round(&mut state);
+                let reached = state.write.done >= position.0.min(state.end());
+                let outcome = state.after_round(reached);
+                drop(state);
+                calls.make();
+                if reached || outcome.is_err() {
+                    return outcome;
+                }
+                state = self.state.lock();
+                continue;
+            }
+            let rounds = self.rounds.load(Ordering::Relaxed);
+            drop(state);
+            if !self.ends_soon(rounds) {
+                state = self.state.lock();
+                if !state.write.is_running() || self.rounds.load(Ordering::Relaxed) != rounds {
+                    continue;
+                }
+                let seat = state.write.sit(position.0);
+                drop(state);
+                if seat.wait() {
+                    return Ok(());
+                }
+            }
+            state = self.state.lock();
+        }
+        Ok(())
+    }
+
+    /// Whether the round of writing that is on ends within a few microseconds: a write takes less
+    /// than it takes to fall asleep and be woken.
+    #[inline]
+    fn ends_soon(&self, rounds: u64) -> bool {
+        let looks = if cfg!(any(loom, shuttle)) { 0 } else { LOOKS };
+        (0..looks).any(|_| {
+            std::hint::spin_loop();
+            self.rounds.load(Ordering::Relaxed) != rounds
+        })
     }
 
     /// Returns once everything before `position` is durable, writing what is still buffered.
     pub fn sync_to(&self, position: Position) -> Result<()> {
         let mut state = self.state.lock();
         state.check()?;
-        self.reach_synced(&mut state, position.0, State::end)
+        while state.sync.done < position.0.min(state.end()) {
+            state.check()?;
+            if !state.sync.is_running() {
+                let calls = self.sync_group(&mut state);
+                let reached = state.sync.done >= position.0.min(state.end());
+                let outcome = state.after_round(reached);
+                drop(state);
+                calls.make();
+                if reached || outcome.is_err() {
+                    return outcome;
+                }
+                state = self.state.lock();
+                continue;
+            }
+            let seat = state.sync.sit(position.0);
+            drop(state);
+            if seat.wait() {
+                return Ok(());
+            }
+            state = self.state.lock();
+        }
+        Ok(())
     }
 
     /// The place behind everything appended.
@@ -330,10 +271,11 @@ impl Log {
         state.check_open()?;
         while state.write.is_running() {
             let end = state.end();
-            self.writes.wait(&mut state, |s| &mut s.write, end);
+            let seat = state.write.sit(end);
+            MutexGuard::unlocked(&mut state, || seat.wait());
             if let Err(error) = state.check_open() {
                 // It may have been woken to do a round that others wait for: they look again.
-                self.writes.give_up();
+                state.write.give_up();
                 return Err(error);
             }
         }
@@ -354,9 +296,11 @@ impl Log {
         let payload = Predecessor::encode(Some(&predecessor));
         state.frame(RecordKind::Start, &[&payload], START_LEN as u32);
         let offset = predecessor.length - buffer.len() as u64;
-        self.write_out(&mut state, &old.segment, buffer, offset, end);
-        state.check()?;
-        Ok(answer)
+        let calls = self.write_out(&mut state, &old.segment, buffer, offset, end);
+        let outcome = state.check();
+        drop(state);
+        calls.make();
+        outcome.map(|()| answer)
     }
 
     /// Makes the segments before the current one durable; records appended later say so.
@@ -395,20 +339,27 @@ impl Log {
         while state.write.done < position {
             state.check()?;
             if state.write.is_running() {
-                self.writes.wait(state, |s| &mut s.write, position);
+                let seat = state.write.sit(position);
+                MutexGuard::unlocked(state, || seat.wait());
             } else {
-                let end = state.end();
-                state.write.begin(end);
-                let segment = state.current.segment.clone();
-                let buffer = state.take_buffer();
-                let offset = end - state.current.base - buffer.len() as u64;
-                self.write_out(state, &segment, buffer, offset, end);
+                let calls = self.write_round(state);
+                calls.make();
                 if planted(bug::ERROR_KEPT_FROM_GROUP) {
                     state.check()?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Writes all that is buffered; none is being written. A failure is left in the state.
+    fn write_round(&self, state: &mut MutexGuard<'_, State>) -> Calls {
+        let end = state.end();
+        state.write.begin(end);
+        let segment = state.current.segment.clone();
+        let buffer = state.take_buffer();
+        let offset = end - state.current.base - buffer.len() as u64;
+        self.write_out(state, &segment, buffer, offset, end)
     }
 
     /// Does the write of a round that has been begun, and ends the round.
@@ -419,14 +370,15 @@ impl Log {
         buffer: Vec<u8>,
         offset: u64,
         target: u64,
-    ) {
+    ) -> Calls {
         let outcome = MutexGuard::unlocked(state, || segment.file().write_all_at(&buffer, offset));
         match outcome {
             Ok(()) => state.write.done = target,
             Err(e) => self.fail(state, Error::poisoned(segment.path(), "write", e)),
         }
         state.keep_buffer(buffer);
-        self.writes.end(&mut state.write);
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        state.write.end()
     }
 
     /// `target` says, when a round begins, how far it is to go; at least to `position`.
@@ -440,12 +392,12 @@ impl Log {
         while state.sync.done < position {
             state.check()?;
             if state.sync.is_running() {
-                self.syncs.wait(state, |s| &mut s.sync, position);
+                let seat = state.sync.sit(position);
+                MutexGuard::unlocked(state, || seat.wait());
             } else {
                 let target = target(state);
-                state.sync.begin(target);
-                self.sync_round(state, target);
-                self.syncs.end(&mut state.sync);
+                let calls = self.sync_round(state, target);
+                calls.make();
                 if planted(bug::ERROR_KEPT_FROM_GROUP) {
                     state.check()?;
                 }
@@ -454,9 +406,37 @@ impl Log {
         Ok(())
     }
 
-    /// Writes and syncs everything before `target`, oldest file first; a failure is left in the
-    /// state.
-    fn sync_round(&self, state: &mut MutexGuard<'_, State>, target: u64) {
+    /// Writes and syncs everything before `target`; nothing is being synced. A failure is left in
+    /// the state.
+    fn sync_round(&self, state: &mut MutexGuard<'_, State>, target: u64) -> Calls {
+        state.sync.begin(target);
+        self.sync_files(state, target);
+        state.sync.end()
+    }
+
+    /// [`Log::sync_round`] for all that is there, after those whom the last round let go have had
+    /// a moment to come again: they would else miss this round and make the next, and each sync
+    /// would be for half of the writers.
+    fn sync_group(&self, state: &mut MutexGuard<'_, State>) -> Calls {
+        let expected = state.sync.followers() + state.released;
+        state.sync.gather();
+        if (1..=GATHER_MOST).contains(&state.released) && !cfg!(any(loom, shuttle)) {
+            for _ in 0..GATHER_LOOKS {
+                if state.sync.followers() >= expected || state.failure.is_some() {
+                    break;
+                }
+                MutexGuard::unlocked(state, std::thread::yield_now);
+            }
+        }
+        let target = state.end();
+        state.sync.aim(target);
+        self.sync_files(state, target);
+        state.released = state.sync.followers();
+        state.sync.end()
+    }
+
+    /// Writes and syncs everything before `target`, oldest file first.
+    fn sync_files(&self, state: &mut MutexGuard<'_, State>, target: u64) {
         if self.reach_written(state, target).is_err() {
             return;
         }
@@ -482,18 +462,7 @@ impl Log {
             let end = state.end();
             (state.write.done, state.sync.done) = (end, end);
         }
-        self.writes.give_up();
-        self.syncs.give_up();
-    }
-}
-
-impl Current {
-    /// `segment` as the current one, with space for its start record.
-    fn new(segment: Segment, base: u64, options: &LogOptions) -> Result<Current> {
-        let framer = Framer::new(segment.number());
-        let mut space = Space::new(options.allocation_chunk);
-        let end = (HEADER_LEN + START_LEN) as u64;
-        space.reserve(segment.file(), segment.path(), end)?;
-        Ok(Current { segment, base, framer, space })
+        state.write.give_up();
+        state.sync.give_up();
     }
 }

@@ -85,6 +85,9 @@ impl Engine {
                 let writes = self.counters.writes.load(Ordering::Relaxed);
                 state.idle = writes == state.writes_seen;
                 state.writes_seen = writes;
+                if state.idle {
+                    self.view.load().active.pool.release();
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ use crate::write::buffer::WriteBuffer;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
 use kv_manifest::{FileName, Manifest, Version};
+use kv_memtable::Pool;
 use kv_vfs::sync::Mutex;
 use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, FsLock, LatchedFs};
@@ -66,6 +67,7 @@ pub(crate) struct Opening {
     latch: LatchedFs,
     dir: PathBuf,
     options: Options,
+    pool: Arc<Pool>,
 }
 
 /// The parts of a store that were found or made, ready to be put together.
@@ -82,7 +84,9 @@ impl Opening {
     /// Of the store in `dir`; does nothing yet.
     pub(crate) fn new(dir: &Path, options: Options) -> Opening {
         let latch = LatchedFs::new(Arc::clone(&options.file_system));
-        Opening { fs: Arc::new(latch.clone()), latch, dir: dir.to_owned(), options }
+        // What a memtable that was written out leaves to the next one.
+        let pool = Pool::new(options.memtable_limit() as usize);
+        Opening { fs: Arc::new(latch.clone()), latch, dir: dir.to_owned(), options, pool }
     }
 
     fn missing(&self) -> Error {
@@ -226,7 +230,7 @@ impl Opening {
     /// An empty memtable for the writes of log segment `log`.
     fn buffer(&self, log: u64) -> Arc<WriteBuffer> {
         let limit = self.options.memtable_limit() as usize;
-        WriteBuffer::new(log, limit, 0, self.options.segment_limit(), DEFAULT_PREFIX)
+        WriteBuffer::new(log, limit, 0, self.options.segment_limit(), DEFAULT_PREFIX, &self.pool)
     }
 
     fn assemble(&self, parts: Parts, tables: Arc<Tables>) -> Engine {

@@ -102,7 +102,8 @@ impl<'a> Filler<'a> {
 impl Opening {
     /// An empty memtable with room for a batch of `bound` bytes.
     fn buffer_for(&self, bound: usize) -> Arc<WriteBuffer> {
-        WriteBuffer::new(0, self.options.memtable_limit() as usize, bound, u64::MAX, DEFAULT_PREFIX)
+        let limit = self.options.memtable_limit() as usize;
+        WriteBuffer::new(0, limit, bound, u64::MAX, DEFAULT_PREFIX, &self.pool)
     }
 
     /// The log segments to be replayed. Every one that the manifest names must be there.

@@ -1,11 +1,12 @@
 //! A memtable with what rotation needs to know of it: its log, its room and its writers.
 
 use kv_core::{Kind, Op, SeqNo, Trailer};
-use kv_memtable::Memtable;
+use kv_memtable::{Memtable, Pool};
 use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// The most arena bytes over twice the limit, so that an ordinary batch never finds the arena too small.
+/// The most arena bytes over twice the limit, so that an ordinary batch never finds the arena too
+/// small.
 const SLACK: usize = 64 << 10;
 /// What the log adds to each write.
 const RECORD_OVERHEAD: u64 = 32;
@@ -13,6 +14,8 @@ const RECORD_OVERHEAD: u64 = 32;
 /// One memtable and the log segment that holds the same writes.
 pub(crate) struct WriteBuffer {
     pub(crate) table: Arc<Memtable>,
+    /// Where its memory comes from and goes to.
+    pub(crate) pool: Arc<Pool>,
     /// The number of the log segment that holds these writes.
     pub(crate) log: u64,
     /// Arena bytes at which it is full.
@@ -40,10 +43,12 @@ impl WriteBuffer {
         at_least: usize,
         log_limit: u64,
         like: &[u8],
+        pool: &Arc<Pool>,
     ) -> Arc<WriteBuffer> {
         let capacity = (2 * limit).max(at_least) + limit.min(SLACK);
         Arc::new(WriteBuffer {
-            table: Arc::new(Memtable::with_prefix(capacity, like)),
+            table: Arc::new(Memtable::with_pool(capacity, like, pool)),
+            pool: Arc::clone(pool),
             log,
             limit,
             capacity,

@@ -150,7 +150,8 @@ impl Engine {
         let limit = self.options.memtable_limit() as usize;
         let segment_limit = self.options.segment_limit();
         let like = full.table.common_prefix();
-        let active = WriteBuffer::new(segment.number(), limit, bound, segment_limit, like);
+        let active =
+            WriteBuffer::new(segment.number(), limit, bound, segment_limit, like, &full.pool);
         if full.table.has_cursors() {
             active.table.expect_cursors();
         }

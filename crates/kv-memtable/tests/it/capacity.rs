@@ -2,7 +2,7 @@
 
 use crate::{backward, forward, get, put};
 use kv_core::hash64;
-use kv_memtable::{Full, Memtable};
+use kv_memtable::{Full, Memtable, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +12,12 @@ const CAPACITIES: [usize; 6] = [0, 1, 100, 2048, 100_000, 3 << 20];
 /// What entries may use of memory.
 fn most(capacity: usize) -> usize {
     (capacity + capacity / 8).next_multiple_of(8)
+}
+
+/// What they may use of it where the memory is in chunks.
+fn most_in_chunks(capacity: usize) -> usize {
+    let all = most(capacity) + 4096;
+    all + all / 16 + (2 << 20)
 }
 
 #[test]
@@ -101,4 +107,54 @@ fn threads_that_meet_at_the_end_take_no_more_than_there_is() {
         assert_eq!(forward(&table).len(), inserted.load(Ordering::Relaxed));
         assert!(forward(&table).iter().all(|(_, _, value)| value == &[1; 33]));
     }
+}
+
+#[test]
+fn memory_goes_from_one_memtable_to_the_next_and_back_to_the_system() {
+    let pool = Pool::new(6 << 20);
+    let capacity = 5 << 20;
+    for round in 0..3u64 {
+        let table = Arc::new(Memtable::with_pool(capacity, b"", &pool));
+        let fixed = table.memory();
+        let mut want = Vec::new();
+        for i in 0.. {
+            let key = hash64(&(i * 3 + round).to_le_bytes()).to_be_bytes();
+            if put(&table, &key, i + 1, &[i as u8; 300]).is_err() {
+                break;
+            }
+            want.push((key.to_vec(), i + 1, vec![i as u8; 300]));
+            assert!(table.memory() <= fixed + most_in_chunks(capacity));
+        }
+        assert!(want.len() >= capacity / Memtable::entry_bound(8, 300), "{}", want.len());
+        want.sort();
+        assert!(forward(&table) == want && backward(&table) == want);
+        assert_eq!(get(&table, &want[7].0, 1 << 40), Some((want[7].1, &want[7].2[..])));
+        drop(table);
+        assert_eq!(pool.memory(), 6 << 20);
+    }
+    pool.release();
+    assert_eq!(pool.memory(), 0);
+}
+
+#[test]
+fn long_values_lie_beside_the_chunks_and_are_kept_whole() {
+    let pool = Pool::new(64 << 20);
+    let lengths = [0, 1, 8, 30_000, 32_600, 32_768, 33_000, 131_072, 1 << 20, 5 << 20];
+    let entries: Vec<_> = (0..40).map(|i| (i * 2000 % 65_546, lengths[i % 10])).collect();
+    let capacity = entries.iter().map(|&(key, value)| Memtable::entry_bound(key, value)).sum();
+    let table = Arc::new(Memtable::with_pool(capacity, b"", &pool));
+    for (seq, (key, value)) in (1..).zip(&entries) {
+        let before = table.memory();
+        put(&table, &vec![b'k'; *key], seq, &vec![seq as u8; *value]).unwrap();
+        assert!(table.memory() - before >= key + value);
+    }
+    for (seq, (key, value)) in (1..).zip(&entries) {
+        let want = vec![seq as u8; *value];
+        assert_eq!(get(&table, &vec![b'k'; *key], seq), Some((seq, &want[..])));
+    }
+    assert_eq!(forward(&table).len(), entries.len());
+    assert_eq!(put(&table, b"", 99, &vec![0; 2 * capacity]), Err(Full));
+    assert_eq!(put(&table, &vec![0; 200_000], 99, b""), Err(Full));
+    drop(table);
+    assert!(pool.memory() > 0);
 }
