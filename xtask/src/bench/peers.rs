@@ -27,8 +27,15 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<bool> {
         conditions::warn();
         results.conditions = conditions::of(root, &dir, wanted.keys);
         for group in &wanted.groups {
-            failures += measure(&program, &dir, wanted, group, &mut results)?;
-            results.save(&path)?;
+            if !wanted.add {
+                let (workloads, engines) = (wanted.workloads_of(group), wanted.engines_of(group));
+                results.forget(group.name, &workloads, &engines);
+            }
+            failures += measure(&program, &dir, wanted, group, &mut |text| {
+                take(group.name, text, &mut results)?;
+                // At once, so that a run that is stopped keeps what it has.
+                results.save(&path)
+            })?;
         }
     }
     page::write(root, &results)?;
@@ -38,22 +45,17 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<bool> {
 }
 
 /// Runs a group: rounds outside, engines inside, so that whatever changes on the machine meets all
-/// alike. Answers how many runs failed.
+/// alike. `keep` takes what each printed. Answers how many runs failed.
 fn measure(
     program: &Path,
     dir: &Path,
     wanted: &Wanted,
     group: &Group,
-    results: &mut Results,
+    keep: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<usize> {
-    let workloads = wanted.workloads_of(group);
-    let asked = |engine: &&str| !group.without.contains(engine);
-    let engines: Vec<&str> = wanted.engines.iter().copied().filter(asked).collect();
-    if workloads.is_empty() || engines.is_empty() {
+    let (workloads, engines) = (wanted.workloads_of(group), wanted.engines_of(group));
+    if workloads.is_empty() {
         return Ok(0);
-    }
-    if !wanted.add {
-        results.forget(group.name, &workloads, &engines);
     }
     let mut failures = 0;
     for round in 1..=wanted.rounds {
@@ -71,7 +73,7 @@ fn measure(
             if place.exists() {
                 std::fs::remove_dir_all(&place).context("cannot remove a store")?;
             }
-            take(group.name, &String::from_utf8_lossy(&done.stdout), results)?;
+            keep(&String::from_utf8_lossy(&done.stdout))?;
             if !done.status.success() {
                 failures += 1;
                 println!("  failed: {}", String::from_utf8_lossy(&done.stderr));
@@ -105,7 +107,7 @@ fn program(root: &Path, built: bool) -> Result<PathBuf> {
         println!("peers: building; the first time this compiles RocksDB, which takes long");
         // Its own settings of the compiler hold in its folder only.
         let status = Command::new("cargo")
-            .args(["build", "--release", "--locked"])
+            .args(["build", "--release"])
             .current_dir(&home)
             .env_remove("RUSTFLAGS")
             .status()

@@ -258,6 +258,12 @@ impl Wanted {
         Ok(())
     }
 
+    /// The engines that are wanted and that a group asks.
+    pub(crate) fn engines_of(&self, group: &Group) -> Vec<&'static str> {
+        let asked = |engine: &&str| !group.without.contains(engine);
+        self.engines.iter().copied().filter(asked).collect()
+    }
+
     /// The workloads of a group that are wanted.
     pub(crate) fn workloads_of(&self, group: &Group) -> Vec<&'static str> {
         let all = group.workloads.split(' ');
