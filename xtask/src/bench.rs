@@ -28,6 +28,7 @@ usage: cargo xtask bench gate [--bless]
   --workloads A,B    only these of the groups
   --add              beside earlier results, as further rounds; without it they are replaced
   --dir PATH         where the stores lie; a folder of their own is made there
+  --note TEXT        what the report says about this run
   --built            does not build first
   --report           measures nothing and writes the report anew
 ";

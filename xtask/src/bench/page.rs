@@ -188,10 +188,10 @@ fn conditions(results: &Results) -> String {
         say("compiler"),
         results.conditions.get("keys").and_then(Value::as_f64).map_or_else(String::new, count),
     );
-    let noisy = results.rows.iter().filter(|row| row.row.contains_key("warning")).count();
-    let share = 100 * noisy / results.rows.len().max(1);
+    let note = results.conditions.get("note").and_then(Value::as_str).unwrap_or_default();
     format!(
-        "{wrapped}In {share} % of the runs other processes used more than a twentieth of the time.\n"
+        "{wrapped}A round is called disturbed where, in the run of any engine, other processes used more \
+         than a twentieth of the time or the host took more than a hundredth. {note}\n"
     )
 }
 
@@ -212,7 +212,7 @@ fn speed(results: &Results, group: &Group) -> Option<String> {
         let best = peers
             .filter_map(|(_, value)| *value)
             .reduce(|one, other| if figure.more { one.max(other) } else { one.min(other) });
-        let rounds = results.values(group.name, workload, "kv", figure.of).len();
+        let rounds = rounds(results, group.name, workload, &engines);
         let _ = writeln!(
             text,
             "| {workload}{} |{} {} | {} | {rounds} |",
@@ -228,6 +228,19 @@ fn speed(results: &Results, group: &Group) -> Option<String> {
         }
     }
     Some(text)
+}
+
+/// How many rounds there were, and how many of their runs were disturbed.
+fn rounds(results: &Results, group: &str, workload: &str, engines: &[&str]) -> String {
+    let count = |engine: &&str, noisy: bool| {
+        let counts = |row: &Value| (!noisy || row["warning"].is_string()).then_some(1.0);
+        results.values(group, workload, engine, counts).len()
+    };
+    let rounds = engines.iter().map(|engine| count(engine, false)).max().unwrap_or_default();
+    match engines.iter().map(|engine| count(engine, true)).max() {
+        Some(noisy) if noisy > 0 => format!("{rounds}, {noisy} disturbed"),
+        _ => rounds.to_string(),
+    }
 }
 
 /// What the one more thread wrote meanwhile.

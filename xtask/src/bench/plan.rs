@@ -197,6 +197,8 @@ pub(crate) struct Wanted {
     pub(crate) built: bool,
     /// Where the stores lie.
     pub(crate) dir: Option<String>,
+    /// What the report says about this run.
+    pub(crate) note: Option<String>,
     /// Nothing is measured; the report is written anew.
     pub(crate) report: bool,
 }
@@ -213,6 +215,7 @@ impl Wanted {
             add: false,
             built: false,
             dir: None,
+            note: None,
             report: false,
         };
         let mut arguments = arguments.iter();
@@ -242,6 +245,7 @@ impl Wanted {
             "--keys" => self.keys = number()?,
             "--rounds" => self.rounds = number()?,
             "--dir" => self.dir = Some(value.to_owned()),
+            "--note" => self.note = Some(value.to_owned()),
             "--workloads" => self.workloads = list.map(str::to_owned).collect(),
             "--engines" => {
                 let known = |name: &str| ENGINES.into_iter().find(|engine| *engine == name);
