@@ -139,7 +139,8 @@ Examples:
 Examples:
   kv inspect wal data/000007.log
   kv inspect manifest data/MANIFEST-000004
-  kv inspect table data/000012.sst --entries", long_about = INSPECT_ABOUT)]
+  kv inspect table data/000012.sst --entries
+  kv inspect values data/000013.val --entries", long_about = INSPECT_ABOUT)]
     Inspect(InspectWhat),
     /// Measure how fast the store is here: the workloads of db_bench and YCSB
     #[command(after_help = bench::args::examples(), long_about = bench::args::about())]
@@ -232,6 +233,12 @@ Examples:
   kv inspect table data/000012.sst --blocks
   kv inspect table data/000012.sst --entries --values")]
     Table(Inspect),
+    /// A value file: long values, apart from their keys
+    #[command(after_help = "\
+Examples:
+  kv inspect values data/000013.val --entries
+  kv inspect values data/000013.val --values")]
+    Values(Inspect),
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,6 +19,10 @@ pub(crate) fn inspect(args: InspectWhat, out: &mut Output) -> Result<(), Failure
             let damaged = kv_engine::inspect_manifest(&file, &options, &mut text);
             (file, damaged)
         }
+        InspectWhat::Values(args) => {
+            let damaged = kv_engine::inspect_values(&args.file, &options, detail(&args), &mut text);
+            (args.file, damaged)
+        }
         InspectWhat::Table(args) => {
             let damaged = kv_engine::inspect_table(&args.file, &options, detail(&args), &mut text);
             (args.file, damaged)

@@ -10,7 +10,7 @@
 //! A delete has no value. A range delete keeps its first key as the key and the key behind its
 //! last as the value. An expiring put's value begins with 8 bytes: its expiry in milliseconds.
 
-use crate::{Kind, Malformed, Take, put_varint};
+use crate::{Kind, Malformed, Take, ValuePointer, put_varint};
 
 /// The bytes before the first operation.
 pub const BATCH_HEADER_LEN: usize = 4;
@@ -216,9 +216,14 @@ pub fn split_expiry(stored: &[u8]) -> Option<(u64, &[u8])> {
     Some((u64::from_le_bytes(*expiry), value))
 }
 
-/// The expiry of an entry: `None` unless its kind is [`Kind::PutExpiring`].
+/// The expiry of an entry: `None` unless its kind is [`Kind::PutExpiring`], or it is a
+/// [`Kind::ValuePointer`] with one.
 pub fn expiry_of(kind: Kind, stored: &[u8]) -> Option<u64> {
-    if kind == Kind::PutExpiring { split_expiry(stored).map(|(at, _)| at) } else { None }
+    match kind {
+        Kind::PutExpiring => split_expiry(stored).map(|(at, _)| at),
+        Kind::ValuePointer => ValuePointer::decode(stored).ok().and_then(|(at, _)| at),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

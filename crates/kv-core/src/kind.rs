@@ -15,7 +15,8 @@ pub enum Kind {
     /// The key has a value until a moment; the value begins with that moment
     /// (milliseconds since the Unix epoch, 8 bytes, little endian).
     PutExpiring = 4,
-    /// Reserved: the value lies in a value file.
+    /// The key has a value that lies in a value file; what is stored is a
+    /// [`ValuePointer`](crate::ValuePointer), behind the expiry where there is one.
     ValuePointer = 5,
     /// Reserved: an operand of a merge operator.
     Merge = 6,

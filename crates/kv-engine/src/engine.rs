@@ -23,6 +23,7 @@ use crate::health::Health;
 use crate::keyspace::Catalog;
 use crate::limiter::Limiter;
 use crate::options::Options;
+use crate::output::Made;
 use crate::read::view::{CurrentView, View};
 use crate::snapshots::Snapshots;
 use crate::stats::Counters;
@@ -97,10 +98,6 @@ impl Engine {
         (view, self.publisher.visible())
     }
 
-    pub(crate) fn table_path(&self, number: u64) -> PathBuf {
-        FileName::Table(number).path(&self.dir)
-    }
-
     pub(crate) fn new_file_number(&self) -> Result<u64> {
         Ok(self.writer()?.next_file.fetch_add(1, Ordering::Relaxed))
     }
@@ -117,10 +114,12 @@ impl Engine {
     ) -> Result<()> {
         let writer = self.writer()?;
         let mut manifest = writer.manifest.lock();
-        let dead = dead_after(&manifest.state().version, &edit);
+        let before = Arc::clone(&manifest.state().version);
+        let mut dead = dead_tables(&before, &edit);
         edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
         let number = manifest.number();
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        dead.extend(dead_values(&before, &version));
         if flushed.is_some() && manifest.number() != number {
             mark(Mark::ManifestRolledInFlush);
         }
@@ -143,7 +142,7 @@ impl Engine {
         &self,
         edit: VersionEdit,
         flushed: Option<&crate::write::buffer::WriteBuffer>,
-        made: &[Arc<FileMeta>],
+        made: &Made,
     ) -> Result<()> {
         let installed = self.install(edit, flushed);
         let unwritten = self.health.fatal().is_none();
@@ -153,12 +152,25 @@ impl Engine {
         installed
     }
 
-    /// Removes tables that no version names.
-    pub(crate) fn discard(&self, tables: &[Arc<FileMeta>]) {
-        for table in tables {
-            self.tables.forget(table.number);
-            let _ = self.fs.remove(&self.table_path(table.number));
+    /// Removes tables and value files that no version names.
+    pub(crate) fn discard(&self, made: &Made) {
+        for table in &made.tables {
+            self.remove_file(FileName::Table(table.number));
         }
+        for values in &made.values {
+            self.remove_file(FileName::Values(values.number));
+        }
+    }
+
+    /// Removes a file that no version names. One that cannot be removed now is removed by the
+    /// next open.
+    pub(crate) fn remove_file(&self, name: FileName) {
+        match name {
+            FileName::Table(number) => self.tables.forget(number),
+            FileName::Values(number) => self.tables.values().forget(number),
+            _ => {}
+        }
+        let _ = self.fs.remove(&name.path(&self.dir));
     }
 
     fn manifest_failed(&self, error: kv_manifest::Error) -> Error {
@@ -197,23 +209,31 @@ impl Engine {
         self.background.wake_all();
     }
 
-    /// Counts tables, dead ones that are still there, and closed logs.
+    /// Counts tables and value files, dead ones that are still there, and closed logs.
     pub(crate) fn count_disk(&self) {
         let view = self.view.load();
         let logs: u64 = view.sealed.iter().map(|buffer| buffer.logged()).sum();
-        let bytes = view.version.total_size() + self.background.dead_bytes() + logs;
+        let live = view.version.total_size() + view.version.value_size();
+        let bytes = live + self.background.dead_bytes() + logs;
         self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 }
 
-/// The tables that `edit` takes out of `version` for good: number and size.
-fn dead_after(version: &Version, edit: &VersionEdit) -> Vec<(u64, u64)> {
+/// The tables that `edit` takes out of `version` for good: name and size.
+fn dead_tables(version: &Version, edit: &VersionEdit) -> Vec<(FileName, u64)> {
     let moved = |number| edit.added.iter().any(|(_, meta)| meta.number == number);
     let size = |(level, number): &(usize, u64)| {
         let held = version.level(*level).iter().find(|meta| meta.number == *number)?;
-        Some((*number, held.size)).filter(|_| !moved(*number))
+        Some((FileName::Table(*number), held.size)).filter(|_| !moved(*number))
     };
     edit.deleted.iter().filter_map(size).collect()
+}
+
+/// The value files that no table of `after` refers to any more: name and size.
+fn dead_values(before: &Version, after: &Version) -> impl Iterator<Item = (FileName, u64)> {
+    let held = before.values().iter().map(|values| values.meta);
+    let unnamed = held.filter(|meta| after.value_file(meta.number).is_none());
+    unnamed.map(|meta| (FileName::Values(meta.number), meta.size))
 }
 
 /// The total size of some tables.

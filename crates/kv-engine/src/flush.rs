@@ -5,11 +5,12 @@ use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::health::Work;
-use crate::output::{Outputs, TableMaker};
+use crate::output::{Made, Outputs, TableMaker};
 use crate::snapshots::Kept;
+use crate::values::LONG_VALUE;
 use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
-use kv_manifest::{FileMeta, LEVELS, VersionEdit};
+use kv_manifest::{LEVELS, VersionEdit};
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +34,7 @@ pub(crate) fn flush_buffer(
     level: usize,
     bottom: bool,
     kept: &Kept,
-) -> Result<Vec<Arc<FileMeta>>> {
+) -> Result<Made> {
     let tombstones = buffer.table.range_tombstones_seen_by(&kept.seqs);
     let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
     let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
@@ -67,6 +68,7 @@ impl Engine {
             options: &self.options,
             limiter: &self.limiter,
             numbers: &self.writer()?.next_file,
+            long_value: LONG_VALUE,
         })
     }
 
@@ -88,39 +90,38 @@ impl Engine {
         }
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let bottom = level + 1 == LEVELS;
-        let tables = match buffer.is_empty() {
-            true => Ok(Vec::new()),
+        let made = match buffer.is_empty() {
+            true => Ok(Made::default()),
             false => flush_buffer(&maker, buffer, level, bottom, &kept),
         };
-        let full = tables.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace);
+        let full = made.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace);
         if full && planted(bug::LOG_REMOVED_WHEN_FULL) {
             self.remove_logs(std::iter::once(buffer.log));
         }
         if full {
             mark(Mark::NoSpaceInTable);
         }
-        let tables = tables?;
-        if !tables.is_empty()
+        let made = made?;
+        if !made.is_empty()
             && !planted(bug::TABLE_NAME_NOT_SYNCED)
             && let Err(error) = self.named(maker.sync_dir())
         {
-            self.discard(&tables);
+            self.discard(&made);
             return Err(error);
         }
-        let bytes: u64 = tables.iter().map(|table| table.size).sum();
         let logs = self.logs_behind(buffer);
         let edit = VersionEdit {
-            added: tables.iter().map(|table| (level, Arc::clone(table))).collect(),
             last_seq: Some(buffer.last_seq()),
             log_floor: logs.first().copied(),
             logs_added: logs,
-            ..VersionEdit::default()
+            ..made.added(level)
         };
-        self.install_made(edit, Some(buffer), &tables)?;
+        self.install_made(edit, Some(buffer), &made)?;
         self.writer()?.log.release_until(buffer.log);
         self.remove_logs(std::iter::once(buffer.log));
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
-        self.counters.flush_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.counters.flush_bytes.fetch_add(made.bytes(), Ordering::Relaxed);
+        self.counters.value_flush_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);
         let took = self.clock.monotonic().saturating_sub(started);
         self.counters.flush_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
         Ok(())

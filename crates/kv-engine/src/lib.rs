@@ -53,6 +53,7 @@ mod snapshots;
 mod space;
 mod stats;
 mod tables;
+mod values;
 mod verify;
 mod write;
 
@@ -65,7 +66,7 @@ pub use batch::WriteBatch;
 pub use bytes::Bytes;
 pub use db::Db;
 pub use error::{Error, ErrorKind, Result};
-pub use inspect::{Inspect, inspect_manifest, inspect_table, inspect_wal};
+pub use inspect::{Inspect, inspect_manifest, inspect_table, inspect_values, inspect_wal};
 pub use keyspace::Keyspace;
 pub use kv_sstable::Compression;
 pub use options::{Durability, Options};

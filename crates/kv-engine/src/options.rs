@@ -215,7 +215,7 @@ settings! {
     /// let options = options.rate_limit(50 << 20);
     /// ```
     rate_limit: u64;
-    /// How many tables are kept open. Default: 512; at least 4.
+    /// How many tables, and how many value files, are kept open. Default: 512 of each; at least 4.
     ///
     /// ```
     /// # let options = kv_engine::Options::default();

@@ -1,18 +1,26 @@
 //! Tables in the making: entries in, complete and synced tables out, cut where one is large
-//! enough. Flush, compaction and recovery share it.
+//! enough. Flush, compaction and recovery share it. Long values go into value files on the way.
+
+mod values;
+
+pub(crate) use values::Moving;
 
 use crate::error::{Error, Result};
 use crate::limiter::Limiter;
 use crate::options::Options;
 use bytes::Bytes;
-use kv_core::{RangeTombstones, Trailer};
-use kv_manifest::{FileMeta, FileName, LEVELS};
+use kv_core::{Kind, RangeTombstones, Trailer, split_expiry};
+use kv_manifest::{FileMeta, FileName, LEVELS, ValueMeta, VersionEdit};
 use kv_sstable::{Compression, TableBuilder, TableOptions, TableSummary};
-use kv_vfs::Fs;
 use kv_vfs::testing::{bug, planted};
+use kv_vfs::{Fs, FsFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use values::ValueOutput;
+
+/// The bytes of an expiry in front of an expiring value.
+const EXPIRY_LEN: usize = 8;
 
 /// More filter bits above the last level, where a table is asked in vain more often.
 const UPPER_LEVEL_BITS: f64 = 4.0;
@@ -25,6 +33,8 @@ pub(crate) struct TableMaker<'a> {
     pub(crate) options: &'a Options,
     pub(crate) limiter: &'a Limiter,
     pub(crate) numbers: &'a AtomicU64,
+    /// A value of so many bytes or more goes into a value file.
+    pub(crate) long_value: usize,
 }
 
 /// How the tables of a level are built.
@@ -56,13 +66,59 @@ impl TableMaker<'_> {
     fn builder(&self, level: usize) -> Result<(TableBuilder, u64, PathBuf)> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let path = FileName::Table(number).path(self.dir);
-        let file = self
-            .fs
-            .create_new(&path)
-            .map_err(|e| Error::io(format!("{}: cannot be created", path.display()), e))?;
-        let file = self.limiter.over(file, self.fs.clock());
+        let file = self.create(&path)?;
         let options = table_options(self.options, level);
         Ok((TableBuilder::new(file, path.clone(), number, options), number, path))
+    }
+
+    /// Makes a file whose writing is held to the limit.
+    fn create(&self, path: &Path) -> Result<Arc<dyn FsFile>> {
+        let file = self
+            .fs
+            .create_new(path)
+            .map_err(|e| Error::io(format!("{}: cannot be created", path.display()), e))?;
+        Ok(self.limiter.over(file, self.fs.clock()))
+    }
+}
+
+/// What a flush, a recovery or a merge made. The files are synced, their names may not be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Made {
+    pub(crate) tables: Vec<Arc<FileMeta>>,
+    /// The value files that only these tables refer to.
+    pub(crate) values: Vec<ValueMeta>,
+}
+
+impl Made {
+    /// Takes what another part of the same work made.
+    pub(crate) fn extend(&mut self, other: Made) {
+        self.tables.extend(other.tables);
+        self.values.extend(other.values);
+    }
+
+    /// Whether nothing was made.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let tables: u64 = self.tables.iter().map(|table| table.size).sum();
+        tables + self.value_bytes()
+    }
+
+    /// Bytes of the value files.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        self.values.iter().map(|values| values.size).sum()
+    }
+
+    /// The edit that adds the tables to a level, and the value files.
+    pub(crate) fn added(&self, level: usize) -> VersionEdit {
+        VersionEdit {
+            added: self.tables.iter().map(|table| (level, Arc::clone(table))).collect(),
+            values_added: self.values.clone(),
+            ..VersionEdit::default()
+        }
     }
 }
 
@@ -74,6 +130,8 @@ pub(crate) struct Outputs<'a> {
     tombstones: RangeTombstones,
     /// The table that entries go to, with its number.
     current: Option<(TableBuilder, u64)>,
+    /// Takes the long values.
+    values: ValueOutput<'a>,
     /// Where the keys of the current table begin; `None` is no bound.
     lower: Option<Bytes>,
     /// Where the keys of the last table end; `None` is no bound.
@@ -97,11 +155,18 @@ impl<'a> Outputs<'a> {
             level,
             tombstones,
             current: None,
+            values: ValueOutput::new(maker),
             lower,
             upper,
             done: Vec::new(),
             paths: Vec::new(),
         }
+    }
+
+    /// Moves the values that lie in one of the files of `moving` into new ones.
+    pub(crate) fn moving(mut self, moving: &'a Moving) -> Outputs<'a> {
+        self.values.moving = Some(moving);
+        self
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -116,8 +181,23 @@ impl<'a> Outputs<'a> {
         if self.current.is_none() {
             self.begin()?;
         }
-        if let Some((builder, _)) = &mut self.current {
-            builder.add(key, trailer, value)?;
+        let Some((builder, _)) = &mut self.current else { return Ok(()) };
+        let apart = Trailer::new(trailer.seq(), Kind::ValuePointer);
+        match trailer.kind() {
+            Some(Kind::Put) if value.len() >= self.maker.long_value => {
+                builder.add(key, apart, self.values.put(None, value)?)?;
+            }
+            Some(Kind::PutExpiring)
+                if value.len() >= self.maker.long_value.saturating_add(EXPIRY_LEN)
+                    && let Some((expiry, value)) = split_expiry(value) =>
+            {
+                builder.add(key, apart, self.values.put(Some(expiry), value)?)?;
+            }
+            Some(Kind::ValuePointer) => {
+                let moved = self.values.refer(value)?;
+                builder.add(key, trailer, moved.unwrap_or(value))?;
+            }
+            _ => builder.add(key, trailer, value)?,
         }
         Ok(())
     }
@@ -146,16 +226,18 @@ impl<'a> Outputs<'a> {
             builder.add_range_tombstones(&tombstones);
         }
         let summary = builder.finish()?;
-        self.done.push(Arc::new(file_meta(number, summary)));
+        let values = self.values.take_refs();
+        self.done.push(Arc::new(FileMeta { values, ..file_meta(number, summary) }));
         Ok(())
     }
 
     /// Ends the last table. The tables are synced, their names are not yet.
-    pub(crate) fn finish(mut self) -> Result<Vec<Arc<FileMeta>>> {
+    pub(crate) fn finish(mut self) -> Result<Made> {
         let upper = self.upper.take();
         self.end_table(upper.as_ref())?;
+        let values = self.values.finish()?;
         self.paths.clear();
-        Ok(std::mem::take(&mut self.done))
+        Ok(Made { tables: std::mem::take(&mut self.done), values })
     }
 }
 

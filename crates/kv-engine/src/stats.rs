@@ -43,6 +43,9 @@ counters! {
     compaction_read_bytes,
     compaction_write_bytes,
     compaction_ns,
+    /// Of what flushes wrote, the bytes of value files; and what compactions moved of them.
+    value_flush_bytes,
+    value_move_bytes,
     /// Tables moved down a level without being rewritten.
     moves,
     /// Tables deleted whole because nothing in them was alive.
@@ -130,6 +133,10 @@ pub struct Stats {
     pub(crate) keyspaces: usize,
     pub(crate) zombie_tables: usize,
     pub(crate) running_jobs: usize,
+    pub(crate) value_files: usize,
+    pub(crate) value_bytes: u64,
+    pub(crate) live_value_bytes: u64,
+    pub(crate) dead_value_bytes: u64,
     pub(crate) log: kv_wal::LogStats,
     pub(crate) log_bytes: u64,
     pub(crate) settings: String,
@@ -199,6 +206,8 @@ impl Stats {
                 "Bytes that compactions wrote.",
                 c.compaction_write_bytes,
             ),
+            ("value_flush_bytes_total", "Bytes of flushes in value files.", c.value_flush_bytes),
+            ("value_move_bytes_total", "Bytes moved between value files.", c.value_move_bytes),
             ("table_moves_total", "Tables moved down without a rewrite.", c.moves),
             ("table_drops_total", "Tables deleted whole.", c.drops),
             ("stops_memtables_total", "Times that writes waited for memtables.", c.stops_memtables),
@@ -226,6 +235,10 @@ impl Stats {
             ("running_jobs", "Flushes and compactions under way.", self.running_jobs as u64),
             ("live_log_bytes", "Bytes of logs not yet in tables.", self.log_bytes),
             ("table_bytes", "Bytes of tables.", self.table_bytes()),
+            ("value_files", "Value files.", self.value_files as u64),
+            ("value_bytes", "Bytes of value files.", self.value_bytes),
+            ("live_value_bytes", "Bytes that tables refer to.", self.live_value_bytes),
+            ("dead_value_bytes", "Bytes that no table refers to.", self.dead_value_bytes),
             ("recovered_cut_bytes", "Log bytes cut when opened.", c.recovered_cut_bytes),
             ("delay_nanoseconds_per_kib", "What a written KiB costs.", c.delay_ns_per_kib),
             ("drain_bytes_per_second", "How fast level 0 drains.", c.drain_rate),
@@ -283,7 +296,12 @@ impl Stats {
         let entries: u64 = self.levels.iter().map(|level| level.entries).sum();
         let dead: u64 = self.levels.iter().map(|level| level.tombstones).sum();
         let size = Bytes(self.table_bytes()).to_string();
-        writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")
+        writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")?;
+        if self.value_files > 0 {
+            let (bytes, dead) = (Bytes(self.value_bytes), Bytes(self.dead_value_bytes));
+            writeln!(f, "values      {} files, {bytes}, of which {dead} dead", self.value_files)?;
+        }
+        Ok(())
     }
 
     fn fmt_memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -385,6 +403,7 @@ impl crate::engine::Engine {
     pub(crate) fn stats(&self) -> Stats {
         let view = self.view.load_full();
         let cache = self.tables.cache();
+        let values = view.version.values();
         let mut stats = Stats {
             levels: (0..kv_manifest::LEVELS).map(|n| level_stats(view.version.level(n))).collect(),
             memtables: view.buffers().count(),
@@ -400,6 +419,10 @@ impl crate::engine::Engine {
             keyspaces: self.catalog.lock().len(),
             zombie_tables: self.background.dead_tables(),
             running_jobs: self.background.state.lock().running,
+            value_files: values.len(),
+            value_bytes: view.version.value_size(),
+            live_value_bytes: values.iter().map(|file| file.live).sum(),
+            dead_value_bytes: values.iter().map(|file| file.dead()).sum(),
             log: self.writer.as_ref().map(|w| w.log.stats()).unwrap_or_default(),
             log_bytes: view.buffers().map(|buffer| buffer.logged()).sum(),
             settings: self.options.summary(),

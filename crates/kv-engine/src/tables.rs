@@ -4,6 +4,7 @@
 //! when there are too many.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::values::ValueFiles;
 use kv_manifest::{FileMeta, FileName, Version};
 use kv_sstable::{BlockCache, Table};
 use kv_vfs::testing::{bug, planted};
@@ -24,6 +25,7 @@ pub(crate) struct Tables {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     cache: Arc<BlockCache>,
+    values: Arc<ValueFiles>,
     shards: Vec<Shard>,
     per_shard: usize,
     map: bool,
@@ -66,10 +68,14 @@ impl Tables {
         map: bool,
     ) -> Tables {
         let shards = (max_open / MIN_PER_SHARD).clamp(1, MAX_SHARDS);
+        let cache = BlockCache::new(cache_bytes);
+        let (of_values, cached) = (Arc::clone(&fs), Arc::clone(&cache));
+        let values = ValueFiles::new(of_values, dir.clone(), cached, max_open);
         Tables {
             fs,
             dir,
-            cache: BlockCache::new(cache_bytes),
+            cache,
+            values: Arc::new(values),
             shards: (0..shards).map(|_| RwLock::default()).collect(),
             per_shard: max_open / shards,
             map,
@@ -80,6 +86,11 @@ impl Tables {
 
     pub(crate) fn cache(&self) -> &Arc<BlockCache> {
         &self.cache
+    }
+
+    /// The value files that the tables refer to.
+    pub(crate) fn values(&self) -> &Arc<ValueFiles> {
+        &self.values
     }
 
     fn shard(&self, number: u64) -> Result<&Shard> {
@@ -117,7 +128,7 @@ impl Tables {
         Ok(Arc::clone(&entry.table))
     }
 
-    /// Opens every table of a version and keeps it open, whatever the limit on open files: for a
+    /// Opens every file of a version and keeps it open, whatever the limit on open files: for a
     /// reader beside a writer that may remove them.
     pub(crate) fn hold_all(&self, version: &Version) -> Result<()> {
         for (_, meta) in version.files() {
@@ -125,7 +136,7 @@ impl Tables {
             let used = AtomicU64::new(0);
             self.shard(meta.number)?.write().insert(meta.number, Open { table, used });
         }
-        Ok(())
+        self.values.hold_all(version)
     }
 
     /// Opens the file anew, as it is now, past the handles that are open.
@@ -165,6 +176,7 @@ impl Tables {
     /// Closes every file; later reads answer `Closed`.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.values.close();
         for shard in &self.shards {
             shard.write().clear();
         }

@@ -6,6 +6,7 @@
 mod directory;
 mod logs;
 mod report;
+mod values;
 
 pub use directory::{verify, verify_with};
 pub use report::VerifyReport;
@@ -37,12 +38,19 @@ impl Engine {
             Some(_) => self.verify_own_logs(&view, &mut report)?,
             None => self.verify_logs_beside(&mut report)?,
         }
-        let mut at = Progress { done: 0, total: view.version.total_size() };
+        let total = view.version.total_size() + view.version.value_size();
+        let mut at = Progress { done: 0, total };
         progress(at);
         for (_, meta) in view.version.files() {
             self.health.check_open()?;
             check_table(&self.tables, meta, &mut report)?;
             at.done += meta.size;
+            progress(at);
+        }
+        for held in view.version.values() {
+            self.health.check_open()?;
+            values::check(self.tables.values(), &held.meta, &mut report)?;
+            at.done += held.meta.size;
             progress(at);
         }
         self.note_strangers(&view, &mut report)?;
@@ -78,7 +86,7 @@ impl Engine {
     fn verify_logs_beside(&self, report: &mut VerifyReport) -> Result<()> {
         let Ok(Some(state)) = Manifest::read(&*self.fs, &self.dir) else { return Ok(()) };
         let mut ignored = VerifyReport::default();
-        let all = directory::list(&*self.fs, &self.dir, &mut ignored, |_| true)?.1;
+        let all = directory::list(&*self.fs, &self.dir, &mut ignored, |_| true)?.logs;
         for number in all.range(state.log_floor..) {
             self.verify_log(*number, Promise::Synced, report)?;
         }
@@ -117,10 +125,10 @@ impl Engine {
     /// Notes the files that the store does not know. What a live store is about to write or to
     /// remove is known to it.
     fn note_strangers(&self, view: &View, report: &mut VerifyReport) -> Result<()> {
-        let live: BTreeSet<u64> = view.version.files().map(|(_, meta)| meta.number).collect();
+        let live: BTreeSet<u64> = view.version.numbers().collect();
         let writes = self.writer.is_some();
         let known = |name| match name {
-            FileName::Table(number) => writes || live.contains(&number),
+            FileName::Table(number) | FileName::Values(number) => writes || live.contains(&number),
             _ => true,
         };
         directory::list(&*self.fs, &self.dir, report, known)?;
@@ -143,7 +151,8 @@ fn check_table(tables: &Tables, meta: &FileMeta, report: &mut VerifyReport) -> R
                 table.path().display()
             ));
         }
-        disagreement(&table, meta)
+        disagreement(&table, meta)?;
+        values::check_pointers(tables.values(), &table, meta, report)
     });
     match checked {
         Ok(()) => Ok(()),

@@ -2,7 +2,7 @@
 
 use crate::check::broken;
 use crate::level::Level;
-use crate::{Broken, FileMeta, LEVELS, State, Version, VersionEdit};
+use crate::{Broken, FileMeta, LEVELS, State, ValueMeta, Version, VersionEdit};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -22,7 +22,9 @@ impl Version {
                 *slot = Arc::new(next);
             }
         }
-        let next = Version::from_levels(levels);
+        let held = self.values().iter().map(|values| values.meta);
+        let values = join_values(held.chain(edit.values_added.iter().copied()))?;
+        let next = Version::from_levels(levels, &values);
         next.check()?;
         Ok(next)
     }
@@ -74,6 +76,9 @@ impl State {
         for &(_, number) in &edit.deleted {
             self.saw_number(number);
         }
+        for values in &edit.values_added {
+            self.saw_number(values.number);
+        }
         for &log in &edit.logs_added {
             self.saw_number(log);
             self.logs.insert(log);
@@ -93,12 +98,13 @@ impl State {
 pub(crate) struct Replay {
     state: State,
     levels: [BTreeMap<u64, Arc<FileMeta>>; LEVELS],
+    values: Vec<ValueMeta>,
 }
 
 impl Replay {
     /// Begins with a state without tables.
     pub(crate) fn new(empty: State) -> Replay {
-        Replay { state: empty, levels: Default::default() }
+        Replay { state: empty, levels: Default::default(), values: Vec::new() }
     }
 
     pub(crate) fn apply(&mut self, edit: &VersionEdit) -> Result<(), Broken> {
@@ -113,6 +119,7 @@ impl Replay {
                 return Err(broken("number-unique", level, number));
             }
         }
+        self.values.extend(&edit.values_added);
         self.state.advance(edit);
         Ok(())
     }
@@ -124,10 +131,22 @@ impl Replay {
         for (level, (slot, files)) in levels.iter_mut().zip(self.levels).enumerate() {
             *slot = Arc::new(level_of(level, files.into_values().collect()));
         }
-        state.version = Arc::new(Version::from_levels(levels));
+        let values = join_values(self.values.into_iter())?;
+        state.version = Arc::new(Version::from_levels(levels, &values));
         state.check()?;
         Ok(state)
     }
+}
+
+/// Value files by number, each once.
+fn join_values(files: impl Iterator<Item = ValueMeta>) -> Result<BTreeMap<u64, ValueMeta>, Broken> {
+    let mut joined = BTreeMap::new();
+    for file in files {
+        if joined.insert(file.number, file).is_some() {
+            return Err(broken("number-unique", 0, file.number));
+        }
+    }
+    Ok(joined)
 }
 
 fn level_of(level: usize, files: Vec<Arc<FileMeta>>) -> Level {

@@ -1,13 +1,13 @@
 //! What must hold of every version and state, each rule with a name.
 
-use crate::{FileMeta, State, Version};
+use crate::{FileMeta, LiveValues, State, ValueRef, Version};
 use kv_vfs::testing::{bug, planted};
 use std::collections::HashSet;
 use thiserror::Error;
 
 /// An edit or a version that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{invariant}: level {level}, table {number}")]
+#[error("{invariant}: level {level}, file {number}")]
 pub struct Broken {
     /// The rule:
     ///
@@ -21,13 +21,17 @@ pub struct Broken {
     /// * `seq-known` – no table holds a sequence number above the last one given.
     /// * `counts-agree` – tombstones and expiring entries are not more than all entries, a table
     ///   is not empty, and what expires has bounds.
+    /// * `value-refs-ordered` – what a table refers to is in the order of numbers, each value file
+    ///   once and with a byte at least.
+    /// * `value-file-known` – each value file that a table refers to is there.
+    /// * `value-bytes-agree` – tables refer to no more bytes of a value file than it holds.
     /// * `level0-newest-first` – level 0 is in the order of time, and of two tables that overlap
     ///   one is wholly newer.
     /// * `level-sorted` – the tables of any other level are in the order of keys and disjoint.
     pub invariant: &'static str,
     /// On which level.
     pub level: usize,
-    /// Which table.
+    /// Which table or value file.
     pub number: u64,
 }
 
@@ -45,6 +49,18 @@ impl Version {
             }
             if let Some(invariant) = broken_by(file) {
                 return Err(broken(invariant, level, file.number));
+            }
+            let known = |reference: &ValueRef| self.value_file(reference.file).is_some();
+            if !file.values.iter().all(known) {
+                return Err(broken("value-file-known", level, file.number));
+            }
+        }
+        for LiveValues { meta, live } in self.values() {
+            if !seen.insert(meta.number) {
+                return Err(broken("number-unique", 0, meta.number));
+            }
+            if *live > meta.bytes || meta.bytes > meta.size {
+                return Err(broken("value-bytes-agree", 0, meta.number));
             }
         }
         self.check_level0()?;
@@ -99,6 +115,11 @@ fn broken_by(file: &FileMeta) -> Option<&'static str> {
     {
         return Some("counts-agree");
     }
+    let refs = &file.values;
+    let ascend = refs.iter().zip(refs.iter().skip(1)).all(|(a, b)| a.file < b.file);
+    if !ascend || refs.iter().any(|reference| reference.bytes == 0) {
+        return Some("value-refs-ordered");
+    }
     None
 }
 
@@ -111,6 +132,11 @@ impl State {
 
     /// The rules that join the version's tables to the counters beside it.
     pub(crate) fn check_numbers(&self) -> Result<(), Broken> {
+        for values in self.version.values() {
+            if values.meta.number >= self.next_file {
+                return Err(broken("number-below-next", 0, values.meta.number));
+            }
+        }
         for (level, file) in self.version.files() {
             if file.number >= self.next_file {
                 return Err(broken("number-below-next", level, file.number));

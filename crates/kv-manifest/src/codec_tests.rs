@@ -3,7 +3,7 @@
 use crate::apply::Replay;
 use crate::edit_codec::{Record, Snapshot};
 use crate::tag::{Refused, SKIPPABLE};
-use crate::{FileMeta, State, VersionEdit};
+use crate::{FileMeta, State, ValueMeta, ValueRef, VersionEdit};
 use bytes::Bytes;
 use kv_core::KeyRange;
 use proptest::prelude::*;
@@ -39,8 +39,14 @@ fn table() -> impl Strategy<Value = FileMeta> {
             created: n[12],
             origin: n[13],
             visible: seen.map(|(start, end)| KeyRange { start, end }),
+            values: (0..n[14] % 3).map(|i| ValueRef { file: i, bytes: n[14] }).collect(),
         },
     )
+}
+
+fn value_file(n: u64) -> ValueMeta {
+    let [size, records, bytes, checksum] = [3, 5, 7, 11].map(|factor| n.wrapping_mul(factor));
+    ValueMeta { number: n, size, records, bytes, checksum }
 }
 
 fn edit() -> impl Strategy<Value = VersionEdit> {
@@ -50,6 +56,7 @@ fn edit() -> impl Strategy<Value = VersionEdit> {
     let numbers = any::<(Option<u64>, Option<u64>, Option<u64>)>();
     (added, deleted, logs, numbers, prop::option::of(bytes())).prop_map(
         |(added, deleted, logs_added, (next_file, last_seq, log_floor), settings)| VersionEdit {
+            values_added: logs_added.iter().map(|n| value_file(*n)).collect(),
             added,
             deleted,
             next_file,
@@ -141,7 +148,9 @@ fn what_must_be_understood_is_refused_by_name() {
     assert_eq!(unknown(&[9]), ("kind of record", 9));
     assert_eq!(unknown(&[2, 0x7F, 0]), ("field of a record", 0x7F));
     assert_eq!(unknown(&[2, 21, 3, 0, 0x7F, 0]), ("field of a table", 0x7F));
-    assert_eq!(unknown(&[1, 1, 1, 2]), ("format version", 2));
+    assert_eq!(unknown(&[2, 23, 2, 0x7F, 0]), ("field of a value file", 0x7F));
+    assert_eq!(unknown(&[1, 1, 1, 3]), ("format version", 3));
+    assert_eq!(unknown(&[1, 1, 1, 0]), ("format version", 0));
     let skipped = Record::decode(&[2, SKIPPABLE | 0x7F, 1, 5, 17, 1, 9]);
     let edit = VersionEdit { last_seq: Some(9), ..VersionEdit::default() };
     assert_eq!(skipped, Ok(Record::Edit(edit)));
@@ -155,7 +164,19 @@ fn what_no_release_writes_is_refused() {
     let no_format = [1, 3, 1, 1];
     let no_id = [1, 1, 1, 1];
     let long_mark = [3, 0];
-    let cases: [&[u8]; 7] = [&[], &twice, &behind, &bare_table, &no_format, &no_id, &long_mark];
+    let bare_values = [2, 23, 3, 1, 1, 9];
+    let values_twice = [2, 23, 6, 1, 1, 9, 1, 1, 9];
+    let cases: [&[u8]; 9] = [
+        &[],
+        &twice,
+        &behind,
+        &bare_table,
+        &no_format,
+        &no_id,
+        &long_mark,
+        &bare_values,
+        &values_twice,
+    ];
     for bytes in cases {
         let outcome = Record::decode(bytes);
         assert!(matches!(outcome, Err(Refused::Malformed(_))), "{bytes:?}: {outcome:?}");

@@ -99,6 +99,13 @@ fn dump_edit(out: &mut dyn Write, edit: &VersionEdit) -> fmt::Result {
     for (level, file) in &edit.added {
         dump_table(out, *level, file)?;
     }
+    for file in &edit.values_added {
+        writeln!(
+            out,
+            "    values_added file {}: {} bytes, {} records of {} bytes, checksum {:016x}",
+            file.number, file.size, file.records, file.bytes, file.checksum
+        )?;
+    }
     match &edit.settings {
         Some(settings) => writeln!(out, "    settings {} bytes", settings.len()),
         None => Ok(()),
@@ -120,5 +127,9 @@ fn dump_table(out: &mut dyn Write, level: usize, file: &FileMeta) -> fmt::Result
         out,
         "        seqs {} to {}, raw_bytes {}, compression {}, checksum {:016x}",
         file.min_seq, file.max_seq, file.raw_bytes, file.compression, file.checksum
-    )
+    )?;
+    for reference in &file.values {
+        writeln!(out, "        {} bytes of value file {}", reference.bytes, reference.file)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! A set of changes to a state; applied in full or not at all.
 
-use crate::FileMeta;
+use crate::{FileMeta, ValueMeta};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub struct VersionEdit {
     /// Tables to add, each with its level.
     pub added: Vec<(usize, Arc<FileMeta>)>,
+    /// Value files that tables of this edit refer to. They go with the last table that does.
+    pub values_added: Vec<ValueMeta>,
     /// Tables to take away, by level and number.
     pub deleted: Vec<(usize, u64)>,
     /// No number below this one will be given again. Never goes back.

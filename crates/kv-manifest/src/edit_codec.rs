@@ -1,12 +1,18 @@
 //! Records of the manifest as bytes: `kind u8`, then fields as in [`crate::tag`].
 
+use crate::state::WITHOUT_VALUES;
 use crate::table_codec::{decode_table, encode_table};
 use crate::tag::unknown_field;
 use crate::tag::{Refused, Tag, at_end, only_number, put_field, put_number, set_once, take_field};
+use crate::value_codec::{decode_value_file, encode_value_file};
 use crate::{FORMAT_VERSION, State, VersionEdit};
 use bytes::Bytes;
 use kv_core::{Take, put_varint};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// The formats that are read.
+const FORMATS: RangeInclusive<u32> = WITHOUT_VALUES..=FORMAT_VERSION;
 
 const SNAPSHOT: u8 = 1;
 const EDIT: u8 = 2;
@@ -22,10 +28,22 @@ const LOG_ADDED: Tag = Tag::new(19, "log_added", "varint");
 const DELETED: Tag = Tag::new(20, "deleted", "varint level, varint number");
 const ADDED: Tag = Tag::new(21, "added", "varint level, table fields");
 const SETTINGS: Tag = Tag::new(22, "settings", "bytes");
+const VALUES_ADDED: Tag = Tag::new(23, "values_added", "value file fields");
 
 /// The fields of a record.
-pub const RECORD_FIELDS: [Tag; 10] =
-    [FORMAT, DB_ID, EPOCH, NEXT_FILE, LAST_SEQ, LOG_FLOOR, LOG_ADDED, DELETED, ADDED, SETTINGS];
+pub const RECORD_FIELDS: [Tag; 11] = [
+    FORMAT,
+    DB_ID,
+    EPOCH,
+    NEXT_FILE,
+    LAST_SEQ,
+    LOG_FLOOR,
+    LOG_ADDED,
+    DELETED,
+    ADDED,
+    SETTINGS,
+    VALUES_ADDED,
+];
 
 /// A record of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,11 +68,15 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     pub(crate) fn of(state: &State) -> Snapshot {
         Snapshot {
-            format_version: FORMAT_VERSION,
+            format_version: match state.version.values() {
+                [] => WITHOUT_VALUES,
+                _ => FORMAT_VERSION,
+            },
             db_id: state.db_id,
             epoch: state.epoch,
             contents: VersionEdit {
                 added: state.version.files().map(|(l, file)| (l, Arc::clone(file))).collect(),
+                values_added: state.version.values().iter().map(|values| values.meta).collect(),
                 deleted: Vec::new(),
                 next_file: Some(state.next_file),
                 last_seq: Some(state.last_seq),
@@ -133,6 +155,11 @@ fn encode_edit(out: &mut Vec<u8>, edit: &VersionEdit) {
     if let Some(settings) = &edit.settings {
         put_field(out, SETTINGS, settings);
     }
+    for file in &edit.values_added {
+        let mut value = Vec::new();
+        encode_value_file(&mut value, file);
+        put_field(out, VALUES_ADDED, &value);
+    }
 }
 
 fn decode_snapshot(mut take: Take<'_>) -> Result<Snapshot, Refused> {
@@ -142,9 +169,10 @@ fn decode_snapshot(mut take: Take<'_>) -> Result<Snapshot, Refused> {
         return Err(take.malformed("a snapshot does not begin with its format").into());
     }
     let format = only_number(value)?;
-    if format != u64::from(FORMAT_VERSION) {
+    let known = u32::try_from(format).ok().filter(|format| FORMATS.contains(format));
+    let Some(format_version) = known else {
         return Err(Refused::Unknown { what: "format version", number: format });
-    }
+    };
     let (mut db_id, mut epoch, mut contents) = (None, None, VersionEdit::default());
     while !take.is_empty() {
         let (tag, mut value) = take_field(&mut take)?;
@@ -159,9 +187,7 @@ fn decode_snapshot(mut take: Take<'_>) -> Result<Snapshot, Refused> {
         }
     }
     match (db_id, epoch) {
-        (Some(db_id), Some(epoch)) => {
-            Ok(Snapshot { format_version: FORMAT_VERSION, db_id, epoch, contents })
-        }
+        (Some(db_id), Some(epoch)) => Ok(Snapshot { format_version, db_id, epoch, contents }),
         _ => Err(take.malformed("a snapshot lacks the database's id or epoch").into()),
     }
 }
@@ -183,6 +209,8 @@ fn decode_change(edit: &mut VersionEdit, tag: u8, mut value: Take<'_>) -> Result
     } else if is(ADDED) {
         let level = level(&mut value)?;
         edit.added.push((level, Arc::new(decode_table(value)?)));
+    } else if is(VALUES_ADDED) {
+        edit.values_added.push(decode_value_file(value)?);
     } else if is(SETTINGS) {
         set_once(&mut edit.settings, Bytes::copy_from_slice(value.rest()), &at)?;
     } else {

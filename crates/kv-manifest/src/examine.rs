@@ -109,10 +109,10 @@ impl Examined {
         let entries = fs.list(dir).map_err(|e| Error::io(dir, "list", e))?;
         let names: BTreeSet<FileName> =
             entries.iter().filter_map(|entry| FileName::parse(&entry.name)).collect();
-        let mut needed = self.tables.keys().map(|number| FileName::Table(*number));
-        let mut logs = state.logs.iter().map(|number| FileName::Log(*number));
-        let missing =
-            needed.any(|name| !names.contains(&name)) || logs.any(|name| !names.contains(&name));
+        let needed = self.tables.keys().map(|number| FileName::Table(*number));
+        let values = state.version.values().iter().map(|v| FileName::Values(v.meta.number));
+        let logs = state.logs.iter().map(|number| FileName::Log(*number));
+        let missing = needed.chain(values).chain(logs).any(|name| !names.contains(&name));
         if !missing {
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! What is known of a table without opening it.
 
+use crate::ValueRef;
 use bytes::Bytes;
 use kv_core::KeyRange;
 
@@ -107,6 +108,8 @@ pub struct FileMeta {
     pub origin: u64,
     /// The part of the table's keys that counts; `None` is all.
     pub visible: Option<KeyRange>,
+    /// What the table's pointers refer to, by value file: ascending, each file once.
+    pub values: Vec<ValueRef>,
 }
 
 impl Default for FileMeta {
@@ -134,11 +137,17 @@ impl Default for FileMeta {
             created: 0,
             origin: 0,
             visible: None,
+            values: Vec::new(),
         }
     }
 }
 
 impl FileMeta {
+    /// Bytes of the records in value files that the table refers to.
+    pub fn value_bytes(&self) -> u64 {
+        self.values.iter().fold(0, |sum, reference| sum.saturating_add(reference.bytes))
+    }
+
     /// The keys that the table may say something about.
     pub fn span(&self) -> KeySpan {
         KeySpan {

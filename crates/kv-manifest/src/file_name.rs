@@ -24,6 +24,8 @@ pub enum FileName {
     Log(u64),
     /// A sorted table.
     Table(u64),
+    /// Long values of tables.
+    Values(u64),
     /// Any file that was being written when its writer stopped: its name ends in `.tmp`. As a
     /// name to write, it is the next `CURRENT`.
     Temp,
@@ -44,6 +46,8 @@ impl FileName {
                     FileName::Manifest(number(digits)?)
                 } else if let Some(digits) = name.strip_suffix(".log") {
                     FileName::Log(number(digits)?)
+                } else if let Some(digits) = name.strip_suffix(".val") {
+                    FileName::Values(number(digits)?)
                 } else {
                     FileName::Table(number(name.strip_suffix(".sst")?)?)
                 }
@@ -55,7 +59,9 @@ impl FileName {
     /// The number in the name.
     pub fn number(self) -> Option<u64> {
         match self {
-            FileName::Manifest(n) | FileName::Log(n) | FileName::Table(n) => Some(n),
+            FileName::Manifest(n) | FileName::Log(n) | FileName::Table(n) | FileName::Values(n) => {
+                Some(n)
+            }
             FileName::Current | FileName::Lock | FileName::Temp => None,
         }
     }
@@ -78,6 +84,7 @@ impl fmt::Display for FileName {
             FileName::Manifest(n) => write!(f, "MANIFEST-{n:06}"),
             FileName::Log(n) => write!(f, "{n:06}.log"),
             FileName::Table(n) => write!(f, "{n:06}.sst"),
+            FileName::Values(n) => write!(f, "{n:06}.val"),
             FileName::Temp => f.write_str("CURRENT.tmp"),
         }
     }
@@ -92,7 +99,8 @@ mod tests {
         let numbers = [0, 1, 999_999, 1_000_000, u64::MAX];
         let mut names = vec![FileName::Current, FileName::Lock, FileName::Temp];
         for n in numbers {
-            names.extend([FileName::Manifest(n), FileName::Log(n), FileName::Table(n)]);
+            names.extend([FileName::Manifest(n), FileName::Log(n)]);
+            names.extend([FileName::Table(n), FileName::Values(n)]);
         }
         for name in names {
             assert_eq!(FileName::parse(&name.to_string()), Some(name));
@@ -107,6 +115,7 @@ mod tests {
             "+00001.sst",
             "1.log",
             "0000001.log",
+            "1.val",
             ".sst",
             "000001.SST",
             "../000001.sst",

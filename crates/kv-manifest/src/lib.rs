@@ -36,6 +36,8 @@ mod table_codec;
 mod tag;
 #[cfg(test)]
 mod testing;
+mod value_codec;
+mod values;
 mod version;
 
 pub use check::Broken;
@@ -50,4 +52,6 @@ pub use manifest::Manifest;
 pub use state::{FORMAT_VERSION, State};
 pub use table_codec::TABLE_FIELDS;
 pub use tag::Tag;
+pub use value_codec::VALUE_FILE_FIELDS;
+pub use values::{LiveValues, ValueMeta, ValueRef};
 pub use version::{LEVELS, Version};

@@ -74,6 +74,7 @@ pub(crate) fn read_manifest(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Reco
             (Record::Snapshot(snapshot), None) => {
                 let mut state = State::new(snapshot.db_id);
                 state.epoch = snapshot.epoch;
+                state.format_version = snapshot.format_version;
                 let mut first = Replay::new(state);
                 first.apply(&snapshot.contents).map_err(|rule| broken(offset, rule))?;
                 replay = Some(first);
@@ -103,7 +104,7 @@ fn refuse_lost_current(fs: &dyn Fs, dir: &Path) -> Result<()> {
     };
     for entry in entries {
         let used = match FileName::parse(&entry.name) {
-            Some(FileName::Table(_)) => true,
+            Some(FileName::Table(_) | FileName::Values(_)) => true,
             Some(FileName::Manifest(number)) => match read_manifest(fs, dir, number) {
                 Ok(found) => found.edits > 0 || found.state.last_seq > 0,
                 Err(error @ Error::Io { .. }) => return Err(error),

@@ -5,8 +5,10 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The format that this code writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this code writes where there are value files. It reads all from 1 on.
+pub const FORMAT_VERSION: u32 = 2;
+/// The format that it writes where there are none: what the first release wrote.
+pub(crate) const WITHOUT_VALUES: u32 = 1;
 
 /// The database at one moment, apart from what its logs hold.
 #[derive(Clone, Debug)]
@@ -43,7 +45,7 @@ impl State {
             db_id,
             epoch: 1,
             settings: Bytes::new(),
-            format_version: FORMAT_VERSION,
+            format_version: WITHOUT_VALUES,
         }
     }
 

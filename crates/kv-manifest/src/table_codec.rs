@@ -1,8 +1,8 @@
 //! A table's metadata as bytes: fields as in [`crate::tag`], each once, in any order.
 
-use crate::FileMeta;
 use crate::tag::unknown_field;
 use crate::tag::{Refused, Tag, at_end, only_number, put_field, put_number, set_once, take_field};
+use crate::{FileMeta, ValueRef};
 use bytes::Bytes;
 use kv_core::{KeyRange, Malformed, Take, put_varint};
 
@@ -28,8 +28,10 @@ const CREATED: Tag = Tag::new(19, "created", "varint");
 const ORIGIN: Tag = Tag::new(20, "origin", "varint");
 const VISIBLE: Tag = Tag::new(21, "visible", "varint n, n bytes, bytes");
 
+const VALUES: Tag = Tag::new(22, "values", "(varint file, varint bytes)*");
+
 /// The fields of a table's metadata.
-pub const TABLE_FIELDS: [Tag; 21] = [
+pub const TABLE_FIELDS: [Tag; 22] = [
     NUMBER,
     SIZE,
     ENTRIES,
@@ -51,6 +53,7 @@ pub const TABLE_FIELDS: [Tag; 21] = [
     CREATED,
     ORIGIN,
     VISIBLE,
+    VALUES,
 ];
 
 /// Appends `file`. A number that has its default (0; `u64::MAX` for the earliest expiry) is left
@@ -92,6 +95,14 @@ pub(crate) fn encode_table(out: &mut Vec<u8>, file: &FileMeta) {
         value.extend_from_slice(&range.end);
         put_field(out, VISIBLE, &value);
     }
+    if !file.values.is_empty() {
+        let mut value = Vec::new();
+        for reference in &file.values {
+            put_varint(&mut value, reference.file);
+            put_varint(&mut value, reference.bytes);
+        }
+        put_field(out, VALUES, &value);
+    }
 }
 
 /// The fields met so far.
@@ -102,6 +113,7 @@ struct Fields {
     largest: Option<(Bytes, bool)>,
     footer: Option<Bytes>,
     visible: Option<KeyRange>,
+    values: Option<Vec<ValueRef>>,
 }
 
 impl Fields {
@@ -120,6 +132,15 @@ impl Fields {
             let start = Bytes::copy_from_slice(value.length_prefixed()?);
             let range = KeyRange { start, end: Bytes::copy_from_slice(value.rest()) };
             set_once(&mut self.visible, range, &value)?;
+        } else if is(VALUES) {
+            let mut values = Vec::new();
+            while !value.is_empty() {
+                values.push(ValueRef { file: value.varint()?, bytes: value.varint()? });
+            }
+            if values.is_empty() {
+                return Err(value.malformed("no value file is named").into());
+            }
+            set_once(&mut self.values, values, &value)?;
         } else if TABLE_FIELDS.iter().any(|known| known.tag == tag) {
             let at = value.clone();
             let number = only_number(value)?;
@@ -174,5 +195,6 @@ pub(crate) fn decode_table(mut take: Take<'_>) -> Result<FileMeta, Refused> {
         created: fields.or_zero(CREATED),
         origin: fields.or_zero(ORIGIN),
         visible: fields.visible.take(),
+        values: fields.values.take().unwrap_or_default(),
     })
 }

@@ -1,7 +1,9 @@
 //! Which tables make up the database at one moment.
 
 use crate::level::Level;
-use crate::{FileMeta, KeySpan};
+use crate::values::live_values;
+use crate::{FileMeta, KeySpan, LiveValues, ValueMeta};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How many levels there are; the last is `LEVELS - 1`.
@@ -19,11 +21,17 @@ pub struct Version {
     /// The levels below 0 that have tables, one bit for each.
     sorted: u8,
     range_tombstones: bool,
+    /// By number.
+    values: Arc<[LiveValues]>,
 }
 
 impl Version {
-    /// A version of these tables, whatever their order.
-    pub(crate) fn from_levels(levels: [Arc<Level>; LEVELS]) -> Version {
+    /// A version of these tables, whatever their order, and of those value files that they refer
+    /// to.
+    pub(crate) fn from_levels(
+        levels: [Arc<Level>; LEVELS],
+        values: &BTreeMap<u64, ValueMeta>,
+    ) -> Version {
         let range_tombstones =
             levels.iter().flat_map(|level| level.files()).any(|file| file.range_tombstones > 0);
         let mut before = 0;
@@ -34,7 +42,8 @@ impl Version {
         });
         let has_tables = |level: &usize| !levels.get(*level).is_none_or(|l| l.files().is_empty());
         let sorted = (1..LEVELS).filter(has_tables).fold(0, |bits, level| bits | 1 << level);
-        Version { levels, places, sorted, range_tombstones }
+        let values = live_values(values, levels.iter().flat_map(|level| level.files()));
+        Version { levels, places, sorted, range_tombstones, values }
     }
 
     pub(crate) fn levels(&self) -> &[Arc<Level>; LEVELS] {
@@ -111,6 +120,28 @@ impl Version {
     /// Bytes of all tables.
     pub fn total_size(&self) -> u64 {
         self.levels.iter().fold(0, |sum, level| sum.saturating_add(level.size()))
+    }
+
+    /// The value files that some table refers to, by number.
+    pub fn values(&self) -> &[LiveValues] {
+        &self.values
+    }
+
+    /// A value file that some table refers to.
+    pub fn value_file(&self, number: u64) -> Option<&LiveValues> {
+        let at = self.values.binary_search_by_key(&number, |values| values.meta.number).ok()?;
+        self.values.get(at)
+    }
+
+    /// Bytes of all value files.
+    pub fn value_size(&self) -> u64 {
+        self.values.iter().fold(0, |sum, values| sum.saturating_add(values.meta.size))
+    }
+
+    /// The numbers of all tables and value files.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        let tables = self.files().map(|(_, file)| file.number);
+        tables.chain(self.values.iter().map(|values| values.meta.number))
     }
 
     /// Whether any table holds a range tombstone; where none does, reads need not ask.

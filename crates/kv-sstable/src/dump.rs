@@ -11,7 +11,7 @@ use crate::handle::Handle;
 use crate::properties::Properties;
 use crate::seal::{BlockType, TRAILER_LEN};
 use crate::table::Table;
-use kv_core::RangeTombstones;
+use kv_core::{Kind, RangeTombstones, ValuePointer};
 use std::fmt::{self, Write};
 
 /// How many damaged parts a dump has shown, or that its text was not taken.
@@ -210,12 +210,31 @@ fn show_block(out: &mut dyn Write, codec: u8, block: &Block, detail: DumpDetail)
             None => write!(out, "?")?,
         }
         write!(out, " {} bytes", value.len())?;
+        if trailer.kind() == Some(Kind::ValuePointer) {
+            show_pointer(out, value)?;
+            continue;
+        }
         match detail.values {
             true => writeln!(out, " {}", Quoted(value))?,
             false => writeln!(out)?,
         }
     }
     Ok(())
+}
+
+/// The rest of a line: where a value lies that is not in the table.
+fn show_pointer(out: &mut dyn Write, stored: &[u8]) -> fmt::Result {
+    match ValuePointer::decode(stored) {
+        Ok((expiry, p)) => {
+            write!(out, " -> value file {} at {} ({} bytes)", p.file, p.offset, p.stored)?;
+            write!(out, ", value of {} bytes", p.len)?;
+            match expiry {
+                Some(expiry) => writeln!(out, ", expires at {expiry}"),
+                None => writeln!(out),
+            }
+        }
+        Err(malformed) => writeln!(out, ": {malformed}"),
+    }
 }
 
 fn range_tombstones(out: &mut dyn Write, set: &RangeTombstones) -> fmt::Result {
@@ -235,7 +254,7 @@ fn properties(out: &mut dyn Write, properties: &Properties) -> fmt::Result {
 }
 
 /// A key in quotes, with what is not ASCII escaped.
-struct Quoted<'a>(&'a [u8]);
+pub(crate) struct Quoted<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

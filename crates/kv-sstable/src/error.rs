@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum Error {
     /// The file could not be read, written or synced.
-    #[error("i/o on table {} at offset {offset} failed: {source}", path.display())]
+    #[error("i/o on {} {} at offset {offset} failed: {source}", what(path), path.display())]
     Io {
         /// The table's file.
         path: PathBuf,
@@ -22,8 +22,8 @@ pub enum Error {
     },
     /// The file does not hold what was written to it.
     #[error(
-        "table {} is damaged at offset {offset}: {reason}; restore the file from a backup",
-        path.display()
+        "{} {} is damaged at offset {offset}: {reason}; restore the file from a backup",
+        what(path), path.display()
     )]
     Corrupt {
         /// The table's file.
@@ -34,7 +34,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The table is whole, and this build cannot read it.
-    #[error("table {} cannot be read by this build: {reason}", path.display())]
+    #[error("{} {} cannot be read by this build: {reason}", what(path), path.display())]
     Unsupported {
         /// The table's file.
         path: PathBuf,
@@ -43,8 +43,8 @@ pub enum Error {
     },
     /// A newer release wrote the table.
     #[error(
-        "table {} has an unknown format ({format}); open it with the release that wrote it",
-        path.display()
+        "{} {} has an unknown format ({format}); open it with the release that wrote it",
+        what(path), path.display()
     )]
     IncompatibleFormat {
         /// The table's file.
@@ -66,6 +66,11 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+}
+
+/// What a file is, by its name.
+fn what(path: &Path) -> &'static str {
+    if path.extension().is_some_and(|ending| ending == "val") { "value file" } else { "table" }
 }
 
 /// The result of a call on a table.

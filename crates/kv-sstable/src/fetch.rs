@@ -79,6 +79,9 @@ impl Source {
         unseal(self.number, handle.offset, sealed, block).map_err(|refused| match refused {
             Unsealed::Damaged(reason) => self.corrupt(handle.offset, reason),
             Unsealed::Unsupported(reason) => Error::Unsupported { path: self.path.clone(), reason },
+            Unsealed::Newer(format) => {
+                Error::IncompatibleFormat { path: self.path.clone(), format }
+            }
         })
     }
 

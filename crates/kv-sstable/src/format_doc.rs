@@ -14,8 +14,8 @@ use std::path::PathBuf;
 const DOCUMENT: &str = include_str!("../../../docs/format/sstable.md");
 
 /// The rows (offset, width, name) of the first field table behind a heading.
-fn fields(heading: &str) -> Vec<(usize, usize, String)> {
-    let (_, section) = DOCUMENT.split_once(&format!("\n## {heading}\n")).unwrap();
+fn fields(document: &str, heading: &str) -> Vec<(usize, usize, String)> {
+    let (_, section) = document.split_once(&format!("\n## {heading}\n")).unwrap();
     section
         .lines()
         .skip_while(|line| !line.starts_with("| offset | width | name |"))
@@ -28,9 +28,13 @@ fn fields(heading: &str) -> Vec<(usize, usize, String)> {
         .collect()
 }
 
-/// The document's fields cover `encoded` without a gap and hold the expected numbers.
 fn check(heading: &str, encoded: &[u8], expected: &[(&str, u64)]) {
-    let fields = fields(heading);
+    check_in(DOCUMENT, heading, encoded, expected);
+}
+
+/// The document's fields cover `encoded` without a gap and hold the expected numbers.
+pub(crate) fn check_in(document: &str, heading: &str, encoded: &[u8], expected: &[(&str, u64)]) {
+    let fields = fields(document, heading);
     let names: Vec<&str> = fields.iter().map(|(_, _, name)| name.as_str()).collect();
     assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "{heading}");
     let mut end = 0;
@@ -177,15 +181,19 @@ fn the_worked_example_is_what_is_built() {
     let mut built = vec![0; summary.size as usize];
     file.read_exact_at(&mut built, 0).unwrap();
 
-    let example: Vec<u8> = DOCUMENT
+    let shown =
+        |bytes: &[u8]| bytes.chunks(16).map(|row| format!("{row:02x?}\n")).collect::<String>();
+    assert!(built == example_of(DOCUMENT), "built:\n{}", shown(&built));
+}
+
+/// The bytes of a document's worked example.
+pub(crate) fn example_of(document: &str) -> Vec<u8> {
+    document
         .rsplit("```")
         .nth(1)
         .unwrap()
         .lines()
         .flat_map(|line| line.split("  ").next().unwrap_or("").split_whitespace())
         .map(|byte| u8::from_str_radix(byte, 16).unwrap())
-        .collect();
-    let shown =
-        |bytes: &[u8]| bytes.chunks(16).map(|row| format!("{row:02x?}\n")).collect::<String>();
-    assert!(built == example, "built:\n{}", shown(&built));
+        .collect()
 }

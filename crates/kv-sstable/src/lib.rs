@@ -64,6 +64,7 @@ mod salvage;
 mod seal;
 mod sink;
 mod table;
+mod values;
 mod verify;
 mod writer;
 
@@ -77,4 +78,5 @@ pub use finish::TableSummary;
 pub use properties::Properties;
 pub use salvage::{Lost, Salvage};
 pub use table::Table;
+pub use values::{StoredValue, ValueFile, ValueSummary, ValueWriter};
 pub use writer::{MAX_KEY_LEN, MAX_VALUE_LEN, TableBuilder, TableOptions};

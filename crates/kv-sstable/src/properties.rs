@@ -1,7 +1,7 @@
 //! What a table holds, in numbers.
 
 use bytes::Bytes;
-use kv_core::{Kind, Malformed, SeqNo, Take, Trailer, put_varint, split_expiry};
+use kv_core::{Kind, Malformed, SeqNo, Take, Trailer, ValuePointer, put_varint, split_expiry};
 
 /// The counts and bounds of a table, as its builder saw them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,15 +57,14 @@ impl Properties {
                 let Some((expiry, _)) = split_expiry(value) else {
                     return Err("a value too short to hold its expiry");
                 };
-                // The largest number stands for "never".
-                if expiry < u64::MAX {
-                    self.expiring += 1;
-                    self.min_expiry = self.min_expiry.min(expiry);
-                    self.max_expiry = self.max_expiry.max(expiry);
-                }
+                self.count_expiry(expiry);
             }
+            Some(Kind::ValuePointer) => match ValuePointer::decode(value) {
+                Ok((expiry, _)) => self.count_expiry(expiry.unwrap_or(u64::MAX)),
+                Err(_) => return Err("a value pointer of a wrong length"),
+            },
             Some(Kind::RangeDelete) => return Err("a range tombstone among the entries"),
-            Some(Kind::Put | Kind::ValuePointer | Kind::Merge) => {}
+            Some(Kind::Put | Kind::Merge) => {}
             None => return Err("an entry of unknown kind"),
         }
         if self.entries == 0 {
@@ -77,6 +76,15 @@ impl Properties {
         self.key_bytes += key.len() as u64;
         self.value_bytes += value.len() as u64;
         Ok(())
+    }
+
+    /// The largest number stands for "never".
+    fn count_expiry(&mut self, expiry: u64) {
+        if expiry < u64::MAX {
+            self.expiring += 1;
+            self.min_expiry = self.min_expiry.min(expiry);
+            self.max_expiry = self.max_expiry.max(expiry);
+        }
     }
 
     pub(crate) fn count_range_tombstone(&mut self, seq: SeqNo) {

@@ -15,8 +15,8 @@ pub(crate) const RAW_LEN: usize = 4;
 /// The longest block: one entry with the longest key and value, and some columns.
 pub(crate) const MAX_BLOCK_LEN: usize = (1 << 30) + (1 << 20);
 
-const NO_CODEC: &str =
-    "a block is compressed in a way that this build lacks; Zstandard needs the feature `zstd`";
+pub(crate) const NO_CODEC: &str =
+    "it is compressed in a way that this build lacks; Zstandard needs the feature `zstd`";
 
 /// What a block holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) enum Unsealed {
     Damaged(&'static str),
     /// This build lacks its codec.
     Unsupported(&'static str),
+    /// A newer release wrote it, in this format.
+    Newer(u16),
 }
 
 /// The checksum of `parts` at their place.

@@ -26,7 +26,7 @@ pub const MAX_VALUE_LEN: usize = (1 << 30) + 8;
 /// The biggest block size; a bigger one in the options counts as this.
 const MAX_BLOCK_SIZE: usize = 1 << 30;
 /// Compression that saves less than one part in this many is not worth undoing at each read.
-const LEAST_SAVING: usize = 8;
+pub(crate) const LEAST_SAVING: usize = 8;
 /// Buffers above this are given back after an unusually big block.
 const KEEP_CAPACITY: usize = 4 << 20;
 

@@ -6,7 +6,7 @@ pub(crate) mod worker;
 
 use crate::compaction::Busy;
 use crate::health::Work;
-use kv_manifest::Version;
+use kv_manifest::{FileName, Version};
 use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kv_vfs::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
@@ -19,7 +19,7 @@ pub(crate) struct Background {
     /// Signalled whenever something changed that a worker or a waiting caller may wait for: a
     /// memtable was sealed or drained, a job ended, a snapshot went, the store failed or closes.
     changed: Condvar,
-    /// How many dead tables wait to be removed, and their bytes.
+    /// How many dead files wait to be removed, and their bytes.
     dead: AtomicUsize,
     dead_bytes: AtomicU64,
 }
@@ -45,8 +45,8 @@ pub(crate) struct State {
     pub(crate) compaction_retry: Retry,
     /// Dead tables are being removed.
     pub(crate) reclaiming: bool,
-    /// Tables that the current version does not name: number and size.
-    pub(crate) dead: Vec<(u64, u64)>,
+    /// Tables and value files that the current version does not name: name and size.
+    pub(crate) dead: Vec<(FileName, u64)>,
     /// Nothing was written between the last two idle looks.
     pub(crate) idle: bool,
     /// Operations written at the last idle look.
@@ -112,8 +112,8 @@ impl Background {
         state.versions.push(Arc::downgrade(version));
     }
 
-    /// Notes tables (number and size) that the current version does not name any more.
-    pub(crate) fn retire(&self, dead: Vec<(u64, u64)>) {
+    /// Notes files (name and size) that the current version does not name any more.
+    pub(crate) fn retire(&self, dead: Vec<(FileName, u64)>) {
         let mut state = self.state.lock();
         state.dead.extend(dead);
         self.count_dead(&state);
@@ -125,20 +125,20 @@ impl Background {
         self.dead_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Takes out the dead tables that nobody reads.
-    fn take_unread(&self) -> Vec<u64> {
+    /// Takes out the dead files that nobody reads.
+    fn take_unread(&self) -> Vec<FileName> {
         let mut state = self.state.lock();
         let gone = state.take_unread();
         self.count_dead(&state);
         gone
     }
 
-    /// Dead tables that readers still hold.
+    /// Dead files that readers still hold.
     pub(crate) fn dead_tables(&self) -> usize {
         self.dead.load(Ordering::Relaxed)
     }
 
-    /// Bytes of dead tables that are still on disk.
+    /// Bytes of dead files that are still on disk.
     pub(crate) fn dead_bytes(&self) -> u64 {
         self.dead_bytes.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! The one place where files go: tables that no version names and nobody reads, logs that are in
-//! tables.
+//! The one place where files go: tables and value files that no version names and nobody reads,
+//! logs that are in tables.
 
 use crate::background::State;
 use crate::engine::Engine;
@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 impl State {
-    /// Whether a dead table may be removed. The current version names none of them, so where it is
+    /// Whether a dead file may be removed. The current version names none of them, so where it is
     /// the only one that is held, all may go.
     pub(crate) fn has_unread(&mut self) -> bool {
         if self.dead.is_empty() {
@@ -18,20 +18,20 @@ impl State {
         self.versions.retain(|version| version.strong_count() > 0);
         self.versions.len() <= 1
             || planted(bug::TABLE_REMOVED_UNDER_READER)
-            || self.dead.iter().any(|(number, _)| !self.is_held(*number))
+            || self.dead.iter().any(|(name, _)| !self.is_held(*name))
     }
 
-    fn is_held(&self, number: u64) -> bool {
-        let names = |version: Arc<Version>| version.files().any(|(_, meta)| meta.number == number);
+    fn is_held(&self, name: FileName) -> bool {
+        let names = |version: Arc<Version>| version.numbers().any(|n| Some(n) == name.number());
         self.versions.iter().filter_map(Weak::upgrade).any(names)
     }
 
-    /// Takes out the dead tables that no reader holds any more.
-    pub(super) fn take_unread(&mut self) -> Vec<u64> {
+    /// Takes out the dead files that no reader holds any more.
+    pub(super) fn take_unread(&mut self) -> Vec<FileName> {
         let mut held: HashSet<u64> = HashSet::new();
         self.versions.retain(|version| match version.upgrade() {
             Some(version) => {
-                held.extend(version.files().map(|(_, meta)| meta.number));
+                held.extend(version.numbers());
                 true
             }
             None => false,
@@ -39,33 +39,32 @@ impl State {
         if planted(bug::TABLE_REMOVED_UNDER_READER) {
             held.clear();
         }
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            self.dead.drain(..).partition(|(number, _)| held.contains(number));
+        let (kept, gone): (Vec<_>, Vec<_>) = self
+            .dead
+            .drain(..)
+            .partition(|(name, _)| name.number().is_some_and(|n| held.contains(&n)));
         if !kept.is_empty() {
             mark(Mark::DeadTableHeld);
         }
         self.dead = kept;
-        gone.into_iter().map(|(number, _)| number).collect()
+        gone.into_iter().map(|(name, _)| name).collect()
     }
 }
 
 impl Engine {
-    /// Removes the dead tables that nobody reads any more. A table that cannot be removed now is
+    /// Removes the dead files that nobody reads any more. One that cannot be removed now is
     /// removed by the next open: the manifest does not name it.
     pub(crate) fn reclaim(&self) {
         let mut gone = self.background.take_unread();
         if planted(bug::UNNAMED_TABLES_REMOVED) {
             gone.extend(self.unnamed_tables());
         }
-        for number in gone {
-            self.tables.forget(number);
-            let _ = self.fs.remove(&self.table_path(number));
-        }
+        gone.into_iter().for_each(|name| self.remove_file(name));
         self.count_disk();
     }
 
     /// The tables in the directory that no version names. Some may only just have been made.
-    fn unnamed_tables(&self) -> Vec<u64> {
+    fn unnamed_tables(&self) -> Vec<FileName> {
         let state = self.background.state.lock();
         let version = Arc::clone(&self.view.load().version);
         let listed = self.fs.list(&self.dir).unwrap_or_default();
@@ -74,8 +73,8 @@ impl Engine {
             _ => None,
         });
         let named = |number: u64| version.files().any(|(_, meta)| meta.number == number);
-        let dead = |number: u64| state.dead.iter().any(|(dead, _)| *dead == number);
-        tables.filter(|number| !named(*number) && !dead(*number)).collect()
+        let dead = |number| state.dead.iter().any(|(dead, _)| *dead == FileName::Table(number));
+        tables.filter(|number| !named(*number) && !dead(*number)).map(FileName::Table).collect()
     }
 
     /// Removes the logs below `floor`: their writes are in tables that the manifest names.

@@ -19,6 +19,8 @@ pub(crate) enum Reason {
     Space,
     /// Small tables lie side by side.
     Fragments,
+    /// Value files are mostly dead.
+    Values,
     /// Someone asked for it.
     Manual,
 }

@@ -6,13 +6,15 @@ use crate::compaction::pick::move_if_free;
 use crate::compaction::policy::Policy;
 use crate::compaction::run::Task;
 use crate::compaction::score::{LAST, targets};
+use crate::compaction::values::with_dead_bytes;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::health::Work;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, Version};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a step of a full compaction is to do, `None` when all is done.
 struct Plan<'a> {
@@ -22,6 +24,8 @@ struct Plan<'a> {
     began: Began,
     /// No snapshot sees a difference up to here.
     oldest_snapshot: u64,
+    /// Value files with dead bytes that were there when the compaction began.
+    with_dead_bytes: BTreeSet<u64>,
 }
 
 /// The moment at which a full compaction began.
@@ -30,6 +34,8 @@ struct Began {
     seq: SeqNo,
     /// The oldest clock that any reader read with.
     clock_ms: u64,
+    /// Files with this number or a greater one came later.
+    next_file: u64,
 }
 
 /// The level that is being emptied, and the tables that were on it when its turn came: what
@@ -58,7 +64,9 @@ impl Plan<'_> {
         let dead = file.tombstones > 0 || file.range_tombstones > 0;
         let expired = file.min_expiry <= self.began.clock_ms;
         let seen_alike = file.max_seq <= self.oldest_snapshot;
-        (dead && seen_alike) || expired || file.compression != self.policy.bottom_codec
+        let half_dead = file.values.iter().any(|refs| self.with_dead_bytes.contains(&refs.file));
+        let packed = file.compression == self.policy.bottom_codec;
+        (dead && seen_alike) || expired || half_dead || !packed
     }
 
     /// The tables of the next step and where they go, from the top down.
@@ -92,7 +100,9 @@ impl Engine {
     pub(crate) fn compact_all(&self) -> Result<()> {
         self.flush()?;
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
-        let began = Began { seq: self.publisher.visible(), clock_ms: kept.oldest_clock_ms };
+        let next_file = self.writer()?.next_file.load(Ordering::Relaxed);
+        let seq = self.publisher.visible();
+        let began = Began { seq, clock_ms: kept.oldest_clock_ms, next_file };
         let mut pass = Pass::default();
         loop {
             let step = self.background.wait_with(|state| self.next_step(state, began, &mut pass));
@@ -137,8 +147,14 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let policy = self.policy();
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
-        let plan =
-            Plan { version: &version, policy: &policy, began, oldest_snapshot: kept.oldest() };
+        let dead = with_dead_bytes(&version, &state.busy, began.next_file);
+        let plan = Plan {
+            version: &version,
+            policy: &policy,
+            began,
+            oldest_snapshot: kept.oldest(),
+            with_dead_bytes: dead,
+        };
         let Some((level, files, output_level)) = plan.next(pass) else {
             return Some(Ok(Step::Done));
         };
@@ -148,7 +164,9 @@ impl Engine {
                 if alone {
                     move_if_free(&mut compaction, &policy);
                 }
-                Some(Ok(Step::Run(self.take(state, compaction))))
+                // Values are moved once, when all that is dead in their files is known.
+                let moved = if level == LAST { plan.with_dead_bytes } else { BTreeSet::new() };
+                Some(Ok(Step::Run(self.take(state, compaction, moved))))
             }
             // Only a running job gives way; damaged tables never do.
             None if state.running > 0 => None,
@@ -159,9 +177,9 @@ impl Engine {
     }
 
     /// Reserves what a compaction takes.
-    fn take(&self, state: &mut State, compaction: Compaction) -> Task {
+    fn take(&self, state: &mut State, compaction: Compaction, doomed: BTreeSet<u64>) -> Task {
         state.running += 1;
         let ticket = state.busy.reserve(&compaction);
-        Task { compaction, ticket }
+        Task { compaction, ticket, doomed }
     }
 }

@@ -1,7 +1,7 @@
 //! Moving tables down the levels: what to merge, what to keep, where to cut.
 //!
 //! `run` and `manual` act; all else is pure: values in, a value out. `docs/design/compaction.md`
-//! numbers the promises (C1 to C10) that the parts keep together.
+//! numbers the promises (C1 to C14) that the parts keep together.
 
 pub(crate) mod busy;
 pub(crate) mod expand;
@@ -15,6 +15,7 @@ pub(crate) mod score;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub(crate) use busy::Busy;
 pub(crate) use score::level0_runs;

@@ -6,6 +6,7 @@ use crate::compaction::garbage;
 use crate::compaction::policy::{Context, Policy};
 use crate::compaction::score::{FILES_PER_RUN, LAST, Targets, fills, level0_runs, targets, urgent};
 use crate::compaction::split::OVERLAP_LIMIT;
+use crate::compaction::values;
 use kv_manifest::{FileMeta, Version};
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub(crate) fn pick(
             })
         })
         .or_else(|| garbage::rewrite(version, policy, busy, &targets, context))
+        .or_else(|| values::collect(version, policy, busy, &targets, context))
         .or_else(|| fragments(version, policy, busy))
 }
 

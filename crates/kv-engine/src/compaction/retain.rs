@@ -104,7 +104,9 @@ impl<'a> Retention<'a> {
             _ if expired && oldest => Verdict::Drop,
             _ if expired => Verdict::Tombstone(Trailer::new(seq, Kind::Delete)),
             // An older tombstone over the key may stay: under it, 0 would be hidden.
-            Some(kind @ (Kind::Put | Kind::PutExpiring)) if oldest && newest_at(bound) == 0 => {
+            Some(kind @ (Kind::Put | Kind::PutExpiring | Kind::ValuePointer))
+                if oldest && newest_at(bound) == 0 =>
+            {
                 Verdict::Keep(Trailer::new(0, kind))
             }
             _ => Verdict::Keep(trailer),

@@ -10,10 +10,11 @@ use crate::compaction::policy::{Context, Policy};
 use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
 use crate::compaction::score::flush_level;
 use crate::compaction::split::Cutter;
+use crate::compaction::values::doomed;
 use crate::engine::{Engine, bytes_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flush::span;
-use crate::output::Outputs;
+use crate::output::{Made, Moving, Outputs};
 use crate::read::level::{Files, LevelCursor, OpenTable};
 use crate::read::merge::Merge;
 use crate::read::source::Source;
@@ -22,9 +23,10 @@ use crate::tables::is_damage;
 use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
 use kv_core::{Cursor as _, RangeTombstones, Trailer};
-use kv_manifest::{FileMeta, VersionEdit};
+use kv_manifest::VersionEdit;
 use kv_sstable::Access;
 use kv_vfs::testing::{Mark, bug, mark, planted};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -40,6 +42,17 @@ const READAHEAD: usize = 256 << 10;
 pub(crate) struct Task {
     pub(crate) compaction: Compaction,
     pub(crate) ticket: u64,
+    /// Value files that it empties of what it keeps.
+    pub(crate) doomed: BTreeSet<u64>,
+}
+
+/// What the slices of a merge have in common.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    compaction: &'a Compaction,
+    kept: &'a Kept,
+    tombstones: &'a RangeTombstones,
+    moving: &'a Moving,
 }
 
 /// A stretch of the key space; `None` is no bound.
@@ -58,7 +71,7 @@ impl Engine {
         }
     }
 
-    fn context(&self, state: &State) -> Context {
+    pub(super) fn context(&self, state: &State) -> Context {
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         Context {
             oldest_snapshot: kept.oldest(),
@@ -72,9 +85,11 @@ impl Engine {
     pub(crate) fn pick_compaction(&self, state: &mut State) -> Option<Task> {
         let version = Arc::clone(&self.view.load().version);
         let context = self.context(state);
-        let compaction = pick(&version, &self.policy(), &state.busy, &context)?;
+        let policy = self.policy();
+        let compaction = pick(&version, &policy, &state.busy, &context)?;
+        let doomed = doomed(&version, &policy, &state.busy, &context);
         let ticket = state.busy.reserve(&compaction);
-        Some(Task { compaction, ticket })
+        Some(Task { compaction, ticket, doomed })
     }
 
     /// Chooses the level for a memtable and reserves its keys there.
@@ -95,6 +110,8 @@ impl Engine {
         if error.is_some_and(is_damage) {
             state.busy.set_aside(task.compaction.files().map(|(_, file)| file.number));
         }
+        // What is damaged in a value file stays where it is.
+        state.busy.set_aside(self.tables.values().unmovable());
     }
 
     /// Does what was chosen: moves, drops or merges tables, and installs the outcome.
@@ -106,6 +123,7 @@ impl Engine {
             compaction.files().map(|(level, file)| (level, file.number)).collect();
         let count = deleted.len() as u64;
         let mut edit = VersionEdit { deleted, ..VersionEdit::default() };
+        let mut made = Made::default();
         match compaction.kind {
             Kind::Move => {
                 let files = compaction.files();
@@ -118,26 +136,24 @@ impl Engine {
                 self.counters.drops.fetch_add(count, Ordering::Relaxed);
             }
             Kind::Merge => {
-                let tables = self.merge(compaction)?;
-                let written = bytes_of(&tables);
-                edit.added = tables.into_iter().map(|t| (compaction.output_level, t)).collect();
+                made = self.merge(task)?;
+                let added = made.added(compaction.output_level);
+                (edit.added, edit.values_added) = (added.added, added.values_added);
                 self.counters.compactions.fetch_add(1, Ordering::Relaxed);
-                self.counters.compaction_write_bytes.fetch_add(written, Ordering::Relaxed);
+                self.counters.compaction_write_bytes.fetch_add(made.bytes(), Ordering::Relaxed);
+                self.counters.value_move_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);
             }
         }
-        let made: Vec<_> = match compaction.kind {
-            Kind::Merge => edit.added.iter().map(|(_, table)| Arc::clone(table)).collect(),
-            Kind::Move | Kind::Drop => Vec::new(),
-        };
         self.install_made(edit, None, &made)?;
         let took = self.clock.monotonic().saturating_sub(started);
         if compaction.kind == Kind::Merge {
             let inputs = compaction.inputs.iter();
             let read: u64 = inputs.clone().map(|(_, files)| bytes_of(files)).sum();
+            let read = read + made.value_bytes();
             self.counters.compaction_read_bytes.fetch_add(read, Ordering::Relaxed);
             self.counters.compaction_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
-            let from_top: u64 =
-                inputs.filter(|(level, _)| *level == 0).map(|(_, files)| bytes_of(files)).sum();
+            let top = inputs.filter(|(level, _)| *level == 0).flat_map(|(_, files)| files);
+            let from_top: u64 = top.map(|file| file.size + file.value_bytes()).sum();
             if from_top > 0 && compaction.output_level > 0 {
                 self.counters.drained(from_top, took);
             }
@@ -159,48 +175,45 @@ impl Engine {
     }
 
     /// Merges the inputs into new tables, whose names are durable when it returns.
-    fn merge(&self, compaction: &Compaction) -> Result<Vec<Arc<FileMeta>>> {
+    fn merge(&self, task: &Task) -> Result<Made> {
+        let compaction = &task.compaction;
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
         let tombstones = self.input_tombstones(compaction)?;
         mark_snapshots(compaction, &kept);
         let slices = self.slices(compaction)?;
-        let tables = match slices.as_slice() {
-            [slice] => self.merge_slice(compaction, &kept, &tombstones, slice)?,
-            _ => self.merge_slices(compaction, &kept, &tombstones, &slices)?,
+        let files = Arc::clone(self.tables.values());
+        let moving = Moving { from: task.doomed.clone(), files };
+        let part = Part { compaction, kept: &kept, tombstones: &tombstones, moving: &moving };
+        let made = match slices.as_slice() {
+            [slice] => self.merge_slice(&part, slice)?,
+            _ => self.merge_slices(&part, &slices)?,
         };
         if let Err(error) = self.named(self.maker()?.sync_dir()) {
-            self.discard(&tables);
+            self.discard(&made);
             return Err(error);
         }
-        Ok(tables)
+        Ok(made)
     }
 
     /// Runs every slice on a thread of its own, the first on this one.
-    fn merge_slices(
-        &self,
-        compaction: &Compaction,
-        kept: &Kept,
-        tombstones: &RangeTombstones,
-        slices: &[Slice],
-    ) -> Result<Vec<Arc<FileMeta>>> {
+    fn merge_slices(&self, part: &Part<'_>, slices: &[Slice]) -> Result<Made> {
         mark(Mark::CompactionInSlices);
-        let mut tables = Vec::new();
-        let made = kv_vfs::side_by_side("kv-subcompaction", slices, |slice| {
-            self.merge_slice(compaction, kept, tombstones, slice)
-        });
+        let mut all = Made::default();
+        let made =
+            kv_vfs::side_by_side("kv-subcompaction", slices, |slice| self.merge_slice(part, slice));
         let mut failure = None;
         for made in made {
             let panicked = || Error::new(ErrorKind::Io, "a compaction thread did not finish");
             match made.ok_or_else(panicked).flatten() {
-                Ok(made) => tables.extend(made),
+                Ok(made) => all.extend(made),
                 Err(error) => failure = Some(error),
             }
         }
         if let Some(error) = failure {
-            self.discard(&tables);
+            self.discard(&all);
             return Err(error);
         }
-        Ok(tables)
+        Ok(all)
     }
 
     /// Where the key space is cut so that the slices hold about equal bytes.
@@ -260,13 +273,8 @@ impl Engine {
     }
 
     /// Merges the part of the inputs in one slice.
-    fn merge_slice(
-        &self,
-        compaction: &Compaction,
-        kept: &Kept,
-        tombstones: &RangeTombstones,
-        slice: &Slice,
-    ) -> Result<Vec<Arc<FileMeta>>> {
+    fn merge_slice(&self, part: &Part<'_>, slice: &Slice) -> Result<Made> {
+        let Part { compaction, kept, tombstones, moving } = *part;
         let (lower, upper) = slice;
         let maker = self.maker()?;
         let mut below = compaction.below();
@@ -274,7 +282,8 @@ impl Engine {
         let drop_oldest = compaction.bottommost();
         let retained = retain_tombstones(&part, &kept.seqs, drop_oldest);
         let level = compaction.output_level;
-        let mut outputs = Outputs::new(&maker, level, retained, lower.clone(), upper.clone());
+        let outputs = Outputs::new(&maker, level, retained, lower.clone(), upper.clone());
+        let mut outputs = outputs.moving(moving);
         let mut retention = Retention::new(&kept.seqs, part, kept.oldest_clock_ms);
         let mut cutter = Cutter::new(&compaction.grandparents, self.options.table_size);
         let mut merge = Merge::new(self.input_sources(compaction)?);

@@ -7,7 +7,7 @@ mod wal;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use kv_manifest::FileName;
-use kv_sstable::DumpDetail;
+use kv_sstable::{DumpDetail, ValueFile};
 use kv_vfs::{FsFile, Mode};
 use kv_wal::RecordScanner;
 use std::fmt;
@@ -116,6 +116,40 @@ pub fn inspect_table(
     let detail = DumpDetail { blocks, entries, values };
     let number = number_of(path);
     kv_sstable::dump_file(file, path.to_owned(), number, detail, out)?.map_err(|_| unwritten())
+}
+
+/// Writes a value file as text, and answers how many damaged parts it has. Records are shown with
+/// [`Inspect::blocks`] or [`Inspect::entries`]; all are read.
+///
+/// ```
+/// # use kv_engine::{Db, Inspect, Options};
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let db = Db::open(dir.path(), Options::default())?;
+/// # db.put("a", vec![7; 4096])?;
+/// # db.flush()?;
+/// # let file = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+/// # let file = file.filter(|path| path.extension().is_some_and(|e| e == "val")).next().unwrap();
+/// let mut text = String::new();
+/// let detail = Inspect { entries: true, ..Inspect::default() };
+/// kv_engine::inspect_values(file, &Options::default(), detail, &mut text)?;
+/// assert!(text.contains("value of 4096 bytes"), "{text}");
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
+pub fn inspect_values(
+    path: impl AsRef<Path>,
+    options: &Options,
+    detail: Inspect,
+    out: &mut dyn fmt::Write,
+) -> Result<u64> {
+    let path = path.as_ref();
+    let file = open(path, options)?;
+    let Inspect { blocks, entries, values } = detail;
+    let number = match number_of(path) {
+        Some(number) => number,
+        None => ValueFile::number_in(&file, path)?.unwrap_or(0),
+    };
+    let file = ValueFile::open_alone(file, path.to_owned(), number)?;
+    file.dump(DumpDetail { blocks, entries, values }, out).map_err(|_| unwritten())
 }
 
 fn open(path: &Path, options: &Options) -> Result<Arc<dyn FsFile>> {

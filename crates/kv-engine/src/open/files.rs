@@ -29,7 +29,7 @@ impl Files {
     }
 
     fn has_tables(&self) -> bool {
-        self.names.iter().any(|name| matches!(name, FileName::Table(_)))
+        self.names.iter().any(|name| matches!(name, FileName::Table(_) | FileName::Values(_)))
     }
 
     /// Whether anything is there that a creation which was cut cannot have left.
@@ -118,13 +118,15 @@ impl Opening {
         Ok(Files { names, max_number })
     }
 
-    /// Removes the tables that a recovery made before it failed, all numbered from `first` on: a
+    /// Removes the files that a recovery made before it failed, all numbered from `first` on: a
     /// failed open leaves the directory as it was. What cannot be removed does no harm, since no
     /// manifest names it, and the failure is what the caller must hear of.
     pub(super) fn take_back(&self, first: u64) {
         for entry in self.fs.list(&self.dir).unwrap_or_default() {
             match FileName::parse(&entry.name) {
-                Some(name @ FileName::Table(number)) if number >= first => {
+                Some(name @ (FileName::Table(number) | FileName::Values(number)))
+                    if number >= first =>
+                {
                     let _ = self.fs.remove(&name.path(&self.dir));
                 }
                 _ => {}
@@ -132,14 +134,14 @@ impl Opening {
         }
     }
 
-    /// Removes what the new manifest does not name: replayed logs, tables of cut flushes and
-    /// compactions, temporary files. Called after the switch is durable. Older manifests went
+    /// Removes what the new manifest does not name: replayed logs, tables and value files of cut
+    /// flushes and compactions, temporary files. Called after the switch is durable. Older manifests went
     /// with the switch.
     pub(super) fn clean_up(&self, files: &Files, version: &Version) -> Result<()> {
-        let live: HashSet<u64> = version.files().map(|(_, meta)| meta.number).collect();
+        let live: HashSet<u64> = version.numbers().collect();
         for name in &files.names {
             let dead = match name {
-                FileName::Table(number) => !live.contains(number),
+                FileName::Table(number) | FileName::Values(number) => !live.contains(number),
                 FileName::Log(_) | FileName::Temp => true,
                 _ => false,
             };

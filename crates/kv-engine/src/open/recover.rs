@@ -6,10 +6,11 @@ use super::replay::Filler;
 use crate::error::{Error, Result};
 use crate::flush::flush_buffer;
 use crate::limiter::Limiter;
-use crate::output::TableMaker;
+use crate::output::{Made, TableMaker};
 use crate::snapshots::Kept;
 use crate::stats::Counters;
-use kv_manifest::{FileMeta, FileName, State, VersionEdit};
+use crate::values::LONG_VALUE;
+use kv_manifest::{FileName, State};
 use kv_vfs::testing::{bug, planted};
 use kv_vfs::{FsFileExt as _, Mode};
 use kv_wal::Cut;
@@ -27,8 +28,8 @@ pub(super) struct Recovered {
     pub(super) log_number: u64,
     /// The next file number behind it.
     pub(super) next_file: u64,
-    /// The tables that were made of the logs; no manifest names them yet.
-    pub(super) made: Vec<Arc<FileMeta>>,
+    /// What was made of the logs; no manifest names it yet.
+    pub(super) made: Made,
     /// What was left out of the logs, to be kept aside.
     pub(super) cut: Option<Cut>,
 }
@@ -53,7 +54,13 @@ impl Opening {
         let random = || u128::from(RandomState::new().hash_one(0));
         let state = State::new(random() << 64 | random());
         let log_number = state.next_file.max(files.max_number.saturating_add(1));
-        Ok(Recovered { state, log_number, next_file: log_number + 1, made: Vec::new(), cut: None })
+        Ok(Recovered {
+            state,
+            log_number,
+            next_file: log_number + 1,
+            made: Made::default(),
+            cut: None,
+        })
     }
 
     /// A log that something was written to. A creation that was cut leaves at most an empty one.
@@ -93,23 +100,24 @@ impl Opening {
             options: &self.options,
             limiter: &limiter,
             numbers: &numbers,
+            long_value: LONG_VALUE,
         };
-        let mut edit = VersionEdit::default();
+        let mut made = Made::default();
         let mut filler = Filler::new(self, state.last_seq, |buffer, last_seq| {
             let kept = Kept { seqs: vec![last_seq], oldest_clock_ms: now_ms };
-            let tables = flush_buffer(&maker, &buffer, 0, false, &kept)?;
+            let flushed = flush_buffer(&maker, &buffer, 0, false, &kept)?;
             if planted(bug::RECOVERED_TABLES_FORGOTTEN) {
-                edit.added.clear();
+                made = Made::default();
             }
-            edit.added.extend(tables.into_iter().map(|table| (0, table)));
+            made.extend(flushed);
             Ok(())
         });
         let replay = self.replay(&segments, &mut filler, counters)?;
         let last_seq = filler.finish()?;
-        let made = edit.added.iter().map(|(_, table)| Arc::clone(table)).collect();
-        if !edit.added.is_empty() {
+        if !made.is_empty() {
             maker.sync_dir()?;
-            let version = state.version.apply(&edit).map_err(|e| Error::corrupt(e.to_string()))?;
+            let version =
+                state.version.apply(&made.added(0)).map_err(|e| Error::corrupt(e.to_string()))?;
             state.version = Arc::new(version);
         }
         if planted(bug::LOGS_REMOVED_BEFORE_SWITCH) {

@@ -11,7 +11,7 @@ use crate::read::view::View;
 use crate::snapshot::Moment;
 use crate::space::Space;
 use bytes::Bytes;
-use kv_core::{Kind, SeqNo, Trailer, hash64, split_expiry};
+use kv_core::{Kind, SeqNo, Trailer, expiry_of, hash64, split_expiry};
 use kv_manifest::{FileMeta, LEVELS};
 
 /// The bytes of an expiry in front of an expiring value.
@@ -48,6 +48,17 @@ impl Engine {
         key: &[u8],
         moment: Option<Moment>,
     ) -> Result<Option<Bytes>> {
+        self.look(space, key, moment, |stored| self.tables.values().get(stored))
+    }
+
+    /// The same, where `long` answers the value that a pointer names.
+    fn look(
+        &self,
+        space: &Space,
+        key: &[u8],
+        moment: Option<Moment>,
+        long: impl FnOnce(&[u8]) -> Result<Bytes>,
+    ) -> Result<Option<Bytes>> {
         self.check_readable(space, moment)?;
         if key.len() > MAX_KEY_LEN {
             return Ok(None);
@@ -56,7 +67,8 @@ impl Engine {
         let seq = moment.map_or_else(|| self.publisher.visible(), |m| m.seq);
         let found = with_stored_key(&space.prefix, key, |stored| self.find(&view, stored, seq))?;
         let Found::Entry(trailer, value) = found else { return Ok(None) };
-        self.visible_value(trailer, value, moment)
+        // The view is held up to here: what its tables point to is there.
+        self.visible_value(trailer, value, moment, long)
     }
 
     /// Whether a key has a value at `moment`, or now.
@@ -66,7 +78,7 @@ impl Engine {
         key: &[u8],
         moment: Option<Moment>,
     ) -> Result<bool> {
-        Ok(self.get(space, key, moment)?.is_some())
+        Ok(self.look(space, key, moment, |_| Ok(Bytes::new()))?.is_some())
     }
 
     /// Refuses reads of a closed store, and of a dropped keyspace except at a moment before.
@@ -86,6 +98,7 @@ impl Engine {
         trailer: Trailer,
         value: Bytes,
         moment: Option<Moment>,
+        long: impl FnOnce(&[u8]) -> Result<Bytes>,
     ) -> Result<Option<Bytes>> {
         match trailer.kind() {
             Some(Kind::Put) => Ok(Some(value)),
@@ -96,6 +109,13 @@ impl Engine {
                 };
                 let now_ms = moment.map_or_else(|| self.now_ms(), |m| m.now_ms);
                 Ok((expiry > now_ms).then(|| value.slice(EXPIRY_LEN..)))
+            }
+            Some(kind @ Kind::ValuePointer) => {
+                let now_ms = || moment.map_or_else(|| self.now_ms(), |m| m.now_ms);
+                match expiry_of(kind, &value) {
+                    Some(expiry) if expiry <= now_ms() => Ok(None),
+                    _ => long(&value).map(Some),
+                }
             }
             _ => Err(Error::corrupt("an entry has a kind that this release does not know")),
         }

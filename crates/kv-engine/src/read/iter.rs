@@ -111,7 +111,11 @@ impl Iter {
     fn answer(&mut self, stepped: Result<bool>, front: bool) -> Option<Result<(Bytes, Bytes)>> {
         match stepped {
             Ok(true) => {
-                let at = if front { self.front.as_deref() } else { self.back.as_deref() }?;
+                let at = if front { self.front.as_deref_mut() } else { self.back.as_deref_mut() }?;
+                if let Err(error) = at.fetch() {
+                    self.end();
+                    return Some(Err(error));
+                }
                 let key = at.key().get(self.prefix_len..).unwrap_or_default();
                 Some(Ok((carve(&mut self.chunk, key), at.value_bytes())))
             }

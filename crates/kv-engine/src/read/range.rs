@@ -31,10 +31,10 @@ struct Reader {
 }
 
 impl Reader {
-    /// A cursor over the entries that the reader sees.
-    fn open(&self) -> Result<Visible<Merge<Source>>> {
+    /// A cursor over the entries that the reader sees; `eager` reads long values on the way.
+    fn open(&self, eager: bool) -> Result<Visible<Merge<Source>>> {
         let merge = Merge::new(self.sources()?);
-        Ok(Visible::new(
+        let visible = Visible::new(
             merge,
             Sight {
                 snapshot: self.moment.seq,
@@ -43,7 +43,8 @@ impl Reader {
                 lower: Some(self.start.clone()),
                 upper: Some(self.end.clone()),
             },
-        ))
+        );
+        Ok(visible.reading(Arc::clone(self.tables.values()), eager))
     }
 
     /// The sources that can hold a key of the range, newest first.
@@ -144,7 +145,7 @@ impl Engine {
 
     fn pairs(&self, space: &Space, range: StoredRange, moment: Option<Moment>) -> Iter {
         match self.reader(space, range, moment) {
-            Ok(Some(reader)) => Iter::new(space.prefix.len(), Box::new(move || reader.open())),
+            Ok(Some(reader)) => Iter::new(space.prefix.len(), Box::new(move || reader.open(false))),
             Ok(None) => Iter::empty(),
             Err(error) => Iter::failed(error),
         }
@@ -154,7 +155,8 @@ impl Engine {
     pub(crate) fn cursor(&self, space: &Space, moment: Option<Moment>) -> Cursor {
         let range = StoredRange::with_prefix(&space.prefix, &[]);
         let opened = self.reader(space, range, moment).and_then(|reader| match reader {
-            Some(reader) => reader.open(),
+            // A cursor's value is asked for where no error can be told any more.
+            Some(reader) => reader.open(true),
             None => Err(Error::closed()),
         });
         match opened {

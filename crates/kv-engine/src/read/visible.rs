@@ -14,8 +14,9 @@ use super::cover::Cover;
 use super::merge::Skip;
 use super::plain::Plain;
 use crate::error::{Error, Result};
+use crate::values::ValueFiles;
 use bytes::{Buf, Bytes};
-use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, split_expiry};
+use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, expiry_of, split_expiry};
 use kv_vfs::testing::{bug, planted};
 use std::sync::Arc;
 
@@ -51,10 +52,24 @@ enum At {
     Nowhere,
     /// The cursor below stands on the entry shown.
     Entry,
+    /// The same, and the value lies in a value file and was not read yet.
+    Pointer,
+    /// The same, and the value was read.
+    Fetched,
     /// The cursor below stands before all versions of the key shown.
     Before,
     /// The cursor below stands on the entry shown, which is plain, and goes backward.
     Plain,
+    /// The same, and `value` is what points to the value.
+    PointerBefore,
+}
+
+/// How the value of a shown entry is had.
+enum Shown {
+    /// It begins there in what is stored.
+    From(usize),
+    /// What is stored points to it.
+    Pointer,
 }
 
 /// The visible entries of `C` in a [`Sight`], in key order, each key once.
@@ -65,6 +80,10 @@ pub(crate) struct Visible<C> {
     cover: Cover,
     snapshot: SeqNo,
     now_ms: u64,
+    /// Reads what lies in value files.
+    values: Option<Arc<ValueFiles>>,
+    /// Such a value is read when its key is shown, not when it is asked for.
+    eager: bool,
     lower: Option<Bytes>,
     upper: Option<Bytes>,
     at: At,
@@ -74,7 +93,7 @@ pub(crate) struct Visible<C> {
     below: bool,
     /// The plain entries that come next in the direction of travel.
     plain: Plain,
-    /// The user's value where `at` is `Before`.
+    /// The user's value where `at` is `Before` or `Fetched`.
     value: Bytes,
     /// Where the user's value begins in the stored one, where `at` is `Entry`.
     value_at: usize,
@@ -92,6 +111,8 @@ impl<C: Skip<Error = Error>> Visible<C> {
             cover: Cover::new(sight.tombstones, sight.snapshot),
             snapshot: sight.snapshot,
             now_ms: sight.now_ms,
+            values: None,
+            eager: false,
             lower: sight.lower,
             upper: sight.upper,
             at: At::Nowhere,
@@ -104,6 +125,12 @@ impl<C: Skip<Error = Error>> Visible<C> {
             skipped: 0,
             error: None,
         }
+    }
+
+    /// Reads what lies in value files through `files`: with `eager` when its key is shown, else
+    /// when [`Visible::fetch`] asks for it.
+    pub(crate) fn reading(self, files: Arc<ValueFiles>, eager: bool) -> Visible<C> {
+        Visible { values: Some(files), eager, ..self }
     }
 
     /// Goes to the first key.
@@ -175,7 +202,11 @@ impl<C: Skip<Error = Error>> Visible<C> {
                 self.leave();
                 self.inner.next().and_then(|()| self.forward(true))
             }
-            At::Before | At::Plain => {
+            At::Pointer | At::Fetched => {
+                self.leave();
+                self.inner.next().and_then(|()| self.forward(true))
+            }
+            At::Before | At::Plain | At::PointerBefore => {
                 self.leave();
                 self.value = Bytes::new();
                 let placed = match planted(bug::TURN_KEEPS_PLACE) {
@@ -208,11 +239,11 @@ impl<C: Skip<Error = Error>> Visible<C> {
                 self.leave();
                 self.inner.prev().and_then(|()| self.backward())
             }
-            At::Before => {
+            At::Before | At::PointerBefore => {
                 self.leave();
                 self.backward()
             }
-            At::Entry => {
+            At::Entry | At::Pointer | At::Fetched => {
                 self.leave();
                 self.inner.seek_before(&self.key).and_then(|()| self.backward())
             }
@@ -232,11 +263,45 @@ impl<C: Skip<Error = Error>> Visible<C> {
         if self.below { self.inner.key() } else { &self.key }
     }
 
-    /// The user's value. Panics when not valid.
+    /// Reads the value where it lies in a value file and was not read yet.
+    #[inline]
+    pub(crate) fn fetch(&mut self) -> Result<()> {
+        match self.at {
+            At::Pointer | At::PointerBefore => self.fetch_pointer(),
+            _ => Ok(()),
+        }
+    }
+
+    #[cold]
+    fn fetch_pointer(&mut self) -> Result<()> {
+        let (stored, fetched) = match self.at {
+            At::Pointer => (self.inner.value(), At::Fetched),
+            _ => (self.value.as_ref(), At::Before),
+        };
+        let refused = || Error::corrupt("an entry points to a value where none can be");
+        let done = self.values.as_ref().ok_or_else(refused).and_then(|files| files.scan(stored));
+        match done {
+            Ok(value) => {
+                self.value = value;
+                self.at = fetched;
+                Ok(())
+            }
+            Err(error) => self.latch(Err(error)),
+        }
+    }
+
+    /// Notes that the key shown has its value in a value file.
+    #[cold]
+    fn show_pointer(&mut self, at: At) -> Result<()> {
+        self.arrive(at);
+        if self.eager { self.fetch_pointer() } else { Ok(()) }
+    }
+
+    /// The user's value, which [`Visible::fetch`] has made sure of. Panics when not valid.
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
         match self.at {
-            At::Before => &self.value,
+            At::Before | At::Fetched => &self.value,
             _ => self.inner.value().get(self.value_at..).unwrap_or_default(),
         }
     }
@@ -245,7 +310,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// in one. Panics when not valid.
     pub(crate) fn value_bytes(&self) -> Bytes {
         match self.at {
-            At::Before => self.value.clone(),
+            At::Before | At::Fetched => self.value.clone(),
             _ => {
                 let mut value = self.inner.value_bytes();
                 value.advance(self.value_at.min(value.len()));
@@ -336,10 +401,14 @@ impl<C: Skip<Error = Error>> Visible<C> {
                     continue;
                 }
                 self.covered = 0;
-                if let Some(at) = shown(trailer, || self.inner.value(), self.now_ms)? {
-                    self.value_at = at;
-                    self.arrive(At::Entry);
-                    return Ok(());
+                match shown(trailer, || self.inner.value(), self.now_ms)? {
+                    Some(Shown::From(at)) => {
+                        self.value_at = at;
+                        self.arrive(At::Entry);
+                        return Ok(());
+                    }
+                    Some(Shown::Pointer) => return self.show_pointer(At::Pointer),
+                    None => {}
                 }
             }
             self.skipped += 1;
@@ -392,10 +461,14 @@ impl<C: Skip<Error = Error>> Visible<C> {
                 continue;
             }
             self.covered = 0;
-            if let Some(at) = shown(trailer, || &self.value, self.now_ms)? {
-                self.value.advance(at);
-                self.arrive(At::Before);
-                return Ok(());
+            match shown(trailer, || &self.value, self.now_ms)? {
+                Some(Shown::From(at)) => {
+                    self.value.advance(at);
+                    self.arrive(At::Before);
+                    return Ok(());
+                }
+                Some(Shown::Pointer) => return self.show_pointer(At::PointerBefore),
+                None => {}
             }
             self.skipped += 1;
         }
@@ -457,22 +530,26 @@ impl<C: Skip<Error = Error>> Visible<C> {
     }
 }
 
-/// Where the user's value begins in the stored one; `None` where the entry hides its key.
+/// How the user's value is had; `None` where the entry hides its key.
 #[inline]
 fn shown<'a>(
     trailer: Trailer,
     stored: impl FnOnce() -> &'a [u8],
     now_ms: u64,
-) -> Result<Option<usize>> {
+) -> Result<Option<Shown>> {
     match trailer.kind() {
-        Some(Kind::Put) => Ok(Some(0)),
+        Some(Kind::Put) => Ok(Some(Shown::From(0))),
         Some(Kind::Delete) => Ok(None),
         Some(Kind::PutExpiring) => match split_expiry(stored()) {
-            Some((expiry, _)) => Ok((now_ms < expiry).then_some(EXPIRY_LEN)),
+            Some((expiry, _)) => Ok((now_ms < expiry).then_some(Shown::From(EXPIRY_LEN))),
             None => Err(Error::corrupt(
                 "an expiring entry is too short to hold its expiry; run verify to find its file",
             )),
         },
+        Some(kind @ Kind::ValuePointer) => {
+            let expiry = expiry_of(kind, stored());
+            Ok(expiry.is_none_or(|expiry| now_ms < expiry).then_some(Shown::Pointer))
+        }
         _ => Err(Error::corrupt(format!(
             "an entry has the kind {}, which this release does not read; run verify to find its \
              file",

@@ -56,7 +56,7 @@ impl Repair<'_> {
         let known = self.examined.state.as_ref().map_or(0, |state| state.last_seq);
         let mut filler = Filler::new(self.opening, known, |buffer, last_seq| {
             let kept = Kept { seqs: vec![last_seq], oldest_clock_ms: 0 };
-            tables.extend(flush_buffer(maker, &buffer, 0, false, &kept)?);
+            tables.extend(flush_buffer(maker, &buffer, 0, false, &kept)?.tables);
             Ok(())
         });
         // What lies before the first log is in tables: up to what the manifest says, or up to

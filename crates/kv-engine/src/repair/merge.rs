@@ -4,17 +4,17 @@ use super::Repair;
 use super::names::Spaces;
 use super::report::Part;
 use super::sources::{Planned, runs};
+use super::values::OldValues;
 use crate::error::Result;
-use crate::output::{Outputs, TableMaker};
-use kv_core::{InternalKey, Kind, RangeTombstones, SeqNo, compare_internal};
-use kv_manifest::{FileMeta, LEVELS};
+use crate::output::{Made, Outputs, TableMaker};
+use kv_core::{InternalKey, RangeTombstones, SeqNo, compare_internal};
+use kv_manifest::LEVELS;
 use kv_sstable::Salvage;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 /// What a merge made.
 pub(super) struct Merged {
-    pub(super) tables: Vec<Arc<FileMeta>>,
+    pub(super) made: Made,
     pub(super) spaces: Spaces,
 }
 
@@ -55,6 +55,7 @@ impl Repair<'_> {
         let none = RangeTombstones::default();
         let mut outputs = Outputs::new(maker, LEVELS - 1, none, None, None);
         let mut spaces = Spaces::default();
+        let mut values = OldValues::new(&**self.fs, self.from);
         let mut last_key: Option<Vec<u8>> = None;
         // The number of the table whose version of that key counts.
         let mut from = 0;
@@ -64,13 +65,16 @@ impl Repair<'_> {
                 *last_seq = trailer.seq().max(*last_seq);
                 if last_key.as_deref() != Some(key) {
                     let hidden = deletes.covering(key, SeqNo::MAX) > trailer.seq();
-                    let kind = trailer.kind();
-                    if !hidden && matches!(kind, Some(Kind::Put | Kind::PutExpiring)) {
+                    let held = match hidden {
+                        true => None,
+                        false => values.held(trailer, entry.value(), self.report)?,
+                    };
+                    if let Some((trailer, value)) = held {
                         if outputs.current_size() >= maker.options.table_size {
                             outputs.cut(key)?;
                         }
-                        outputs.add(key, trailer, entry.value())?;
-                        spaces.saw(key, entry.value());
+                        outputs.add(key, trailer, &value)?;
+                        spaces.saw(key, &value);
                         self.report.kept += 1;
                     }
                     let kept = last_key.get_or_insert_default();
@@ -86,7 +90,7 @@ impl Repair<'_> {
             self.step(run, many)?;
         }
         self.report.kept -= spaces.catalog_entries();
-        Ok(Merged { tables: outputs.finish()?, spaces })
+        Ok(Merged { made: outputs.finish()?, spaces })
     }
 
     /// Moves a run to its next entry, and reports what a table has lost once it was read.

@@ -18,6 +18,7 @@ mod on_demand;
 mod report;
 mod sources;
 mod target;
+mod values;
 
 pub use report::RepairReport;
 
@@ -26,8 +27,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limiter::Limiter;
 use crate::open::Opening;
 use crate::options::Options;
-use crate::output::TableMaker;
-use kv_manifest::{Examined, FileMeta, FileName, LEVELS, Manifest, State, VersionEdit, examine};
+use crate::output::{Made, TableMaker};
+use crate::values::LONG_VALUE;
+use kv_manifest::{Examined, FileName, LEVELS, Manifest, State, VersionEdit, examine};
 use kv_vfs::{Fs, FsLock};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -161,7 +163,10 @@ impl Repair<'_> {
             options: self.options,
             limiter: &limiter,
             numbers: &numbers,
+            long_value: LONG_VALUE,
         };
+        // Its tables are gone when the repair ends.
+        let inline = TableMaker { long_value: usize::MAX, ..maker };
         self.report.uncertain = found.uncertain;
         for error in &self.examined.damage {
             self.report.note(error.to_string());
@@ -170,7 +175,7 @@ impl Repair<'_> {
             self.report.note(note.clone());
         }
         let mut last_seq = self.examined.last_seq;
-        let from_logs = self.read_logs(found, &maker, &mut last_seq)?;
+        let from_logs = self.read_logs(found, &inline, &mut last_seq)?;
         let mut tables = self.plan_tables(found)?;
         tables.extend(from_logs.iter().map(|meta| sources::Planned::made(meta, self.into)));
         let merged = self.merge(tables, &maker, &mut last_seq)?;
@@ -182,21 +187,15 @@ impl Repair<'_> {
         }
         let named = self.name_spaces(&merged.spaces, &maker, &mut last_seq)?;
         maker.sync_dir()?;
-        self.install(merged.tables, named, last_seq, &numbers)
+        self.install(merged.made, named, last_seq, &numbers)
     }
 
     /// Writes the manifest of the new store.
-    fn install(
-        &self,
-        merged: Vec<Arc<FileMeta>>,
-        named: Vec<Arc<FileMeta>>,
-        last_seq: u64,
-        numbers: &AtomicU64,
-    ) -> Result<()> {
+    fn install(&self, merged: Made, named: Made, last_seq: u64, numbers: &AtomicU64) -> Result<()> {
         let random = || u128::from(RandomState::new().hash_one(0));
-        let mut edit = VersionEdit { last_seq: Some(last_seq), ..VersionEdit::default() };
-        edit.added.extend(merged.into_iter().map(|meta| (LEVELS - 1, meta)));
-        edit.added.extend(named.into_iter().map(|meta| (0, meta)));
+        let last_seq = Some(last_seq);
+        let mut edit = VersionEdit { last_seq, ..merged.added(LEVELS - 1) };
+        edit.added.extend(named.tables.into_iter().map(|meta| (0, meta)));
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         edit.next_file = Some(numbers.load(Ordering::Relaxed));
         let state = State::new(random() << 64 | random())

@@ -2,12 +2,10 @@
 
 use super::Repair;
 use crate::error::Result;
-use crate::output::{Outputs, TableMaker};
+use crate::output::{Made, Outputs, TableMaker};
 use crate::space::{CATALOG_ID, DEFAULT_ID, FIRST_NAMED_ID};
 use kv_core::{Kind, MAX_SEQ, RangeTombstones, SeqNo, Take, Trailer, put_varint};
-use kv_manifest::FileMeta;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// The keyspaces that a merge came by.
 #[derive(Debug, Default)]
@@ -69,7 +67,7 @@ impl Repair<'_> {
         spaces: &Spaces,
         maker: &TableMaker<'_>,
         last_seq: &mut SeqNo,
-    ) -> Result<Vec<Arc<FileMeta>>> {
+    ) -> Result<Made> {
         if spaces.seen.contains(&u64::MAX) {
             self.report.note(
                 "a table holds keys of a keyspace whose number is never given, so it is forged or \

@@ -51,7 +51,9 @@ impl Found {
                     ours = true;
                     logs.insert(number);
                 }
-                Some(FileName::Current | FileName::Manifest(_)) => ours = true,
+                Some(FileName::Current | FileName::Manifest(_) | FileName::Values(_)) => {
+                    ours = true;
+                }
                 Some(FileName::Lock | FileName::Temp) => {}
                 None => notes.push(format!("{}: unknown, left out", entry.name)),
             }

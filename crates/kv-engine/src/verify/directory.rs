@@ -85,8 +85,11 @@ fn by_directory(
     for error in &examined.damage {
         report.damaged(error);
     }
-    let (tables, logs) = list(&*fs, dir, &mut report, |name| counts(&examined, name))?;
-    let total = tables.iter().map(|number| length(&*fs, dir, FileName::Table(*number))).sum();
+    let found = list(&*fs, dir, &mut report, |name| counts(&examined, name))?;
+    let Listed { tables, logs, values } = found;
+    let tables_len = tables.iter().map(|number| length(&*fs, dir, FileName::Table(*number)));
+    let values_len = values.iter().map(|number| length(&*fs, dir, FileName::Values(*number)));
+    let total = tables_len.chain(values_len).sum();
     let mut at = Progress { done: 0, total };
     match &examined.state {
         Some(state) => {
@@ -95,6 +98,11 @@ fn by_directory(
             for (_, meta) in state.version.files() {
                 check_table(&open, meta, &mut report)?;
                 at.done += meta.size;
+                progress(at);
+            }
+            for held in state.version.values() {
+                super::values::check(open.values(), &held.meta, &mut report)?;
+                at.done += held.meta.size;
                 progress(at);
             }
             for missing in state.logs.iter().filter(|number| !logs.contains(number)) {
@@ -115,6 +123,11 @@ fn by_directory(
                 at.done += length(&*fs, dir, FileName::Table(*number));
                 progress(at);
             }
+            for number in &values {
+                super::values::check_alone(&*fs, dir, *number, &mut report)?;
+                at.done += length(&*fs, dir, FileName::Values(*number));
+                progress(at);
+            }
         }
     }
     check_chain(&*fs, dir, &logs, &mut report)?;
@@ -128,6 +141,10 @@ fn counts(examined: &Examined, name: FileName) -> bool {
             Some(_) => examined.tables.contains_key(&number),
             None => !examined.gone.contains(&number),
         },
+        FileName::Values(number) => match &examined.state {
+            Some(state) => state.version.value_file(number).is_some(),
+            None => true,
+        },
         FileName::Log(number) => number >= examined.log_floor,
         FileName::Manifest(number) => examined.manifest.is_none_or(|counts| counts == number),
         FileName::Current | FileName::Lock => true,
@@ -135,16 +152,24 @@ fn counts(examined: &Examined, name: FileName) -> bool {
     }
 }
 
-/// The numbers of the tables and logs that count; all else that lies there is noted.
+/// The numbers of the files that count.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) tables: BTreeSet<u64>,
+    pub(super) logs: BTreeSet<u64>,
+    pub(super) values: BTreeSet<u64>,
+}
+
+/// The numbers of the files that count; all else that lies there is noted.
 pub(super) fn list(
     fs: &dyn Fs,
     dir: &Path,
     report: &mut VerifyReport,
     counts: impl Fn(FileName) -> bool,
-) -> Result<(BTreeSet<u64>, BTreeSet<u64>)> {
+) -> Result<Listed> {
     let entries =
         fs.list(dir).map_err(|e| Error::io(format!("{}: cannot be listed", dir.display()), e))?;
-    let (mut tables, mut logs) = (BTreeSet::new(), BTreeSet::new());
+    let mut found = Listed::default();
     for entry in entries {
         let name = &entry.name;
         match FileName::parse(name) {
@@ -155,10 +180,13 @@ pub(super) fn list(
                 report.note(format!("{name}: the manifest does not count it (any more)"));
             }
             Some(FileName::Table(number)) => {
-                tables.insert(number);
+                found.tables.insert(number);
             }
             Some(FileName::Log(number)) => {
-                logs.insert(number);
+                found.logs.insert(number);
+            }
+            Some(FileName::Values(number)) => {
+                found.values.insert(number);
             }
             Some(_) => {}
             None if name.ends_with(".log.cut") => {
@@ -167,7 +195,7 @@ pub(super) fn list(
             None => report.note(format!("{name}: unknown; no file of the store has such a name")),
         }
     }
-    Ok((tables, logs))
+    Ok(found)
 }
 
 fn length(fs: &dyn Fs, dir: &Path, name: FileName) -> u64 {

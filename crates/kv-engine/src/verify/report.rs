@@ -23,6 +23,7 @@ const MAX_NOTES: usize = 1000;
 pub struct VerifyReport {
     pub(super) tables: usize,
     pub(super) logs: usize,
+    pub(super) value_files: usize,
     pub(super) bytes: u64,
     damage: Vec<String>,
     listed: BTreeSet<String>,
@@ -91,7 +92,11 @@ impl VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tables and {} logs, {} bytes read: ", self.tables, self.logs, self.bytes)?;
+        write!(f, "{} tables", self.tables)?;
+        if self.value_files > 0 {
+            write!(f, ", {} value files", self.value_files)?;
+        }
+        write!(f, " and {} logs, {} bytes read: ", self.logs, self.bytes)?;
         match self.is_ok() {
             true => f.write_str("no damage")?,
             false => write!(f, "{} damaged", self.damage.len())?,

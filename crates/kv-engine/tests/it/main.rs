@@ -27,6 +27,7 @@ mod keyspaces;
 mod kill;
 mod limits;
 mod lock;
+mod long_values;
 mod model;
 mod observability;
 mod open;

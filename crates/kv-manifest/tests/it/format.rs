@@ -4,7 +4,7 @@ use crate::support::{bytes_of, disk, shared};
 use bytes::Bytes;
 use kv_manifest::{
     FORMAT_VERSION, FileMeta, FileName, Manifest, RECORD_FIELDS, State, TABLE_FIELDS, Tag,
-    VersionEdit,
+    VALUE_FILE_FIELDS, ValueMeta, ValueRef, VersionEdit,
 };
 use std::sync::Arc;
 
@@ -34,12 +34,13 @@ fn fields(tags: &[Tag]) -> Vec<(String, String, String)> {
 fn the_tables_name_the_fields_of_the_code() {
     assert_eq!(table("Record"), fields(&RECORD_FIELDS));
     assert_eq!(table("Table"), fields(&TABLE_FIELDS));
+    assert_eq!(table("Value file"), fields(&VALUE_FILE_FIELDS));
     assert!(DOC.contains(&format!("Format version: {FORMAT_VERSION}.")));
 }
 
 #[test]
 fn tags_are_unique_and_must_be_understood() {
-    for tags in [&RECORD_FIELDS[..], &TABLE_FIELDS[..]] {
+    for tags in [&RECORD_FIELDS[..], &TABLE_FIELDS[..], &VALUE_FILE_FIELDS[..]] {
         let mut numbers: Vec<_> = tags.iter().map(|tag| tag.tag).collect();
         numbers.sort_unstable();
         numbers.dedup();
@@ -56,7 +57,7 @@ fn worked_example() -> Vec<u8> {
     hex.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
 }
 
-/// The manifest of the worked example: a new database, then one flushed table.
+/// The manifest of the worked example: a new database, one flushed table, one with a long value.
 fn example() -> (Arc<dyn kv_vfs::Fs>, u64) {
     let fs = shared(&disk());
     let dir = crate::support::dir();
@@ -78,6 +79,26 @@ fn example() -> (Arc<dyn kv_vfs::Fs>, u64) {
         last_seq: Some(2),
         log_floor: Some(4),
         logs_added: vec![4],
+        ..VersionEdit::default()
+    };
+    manifest.apply(edit).unwrap();
+    let table = FileMeta {
+        number: 5,
+        size: 322,
+        entries: 1,
+        smallest: Bytes::from_static(b"\0c"),
+        largest: Bytes::from_static(b"\0c"),
+        max_seq: 3,
+        min_seq: 3,
+        checksum: 7,
+        footer: Bytes::from_static(b"FOOT"),
+        values: vec![ValueRef { file: 6, bytes: 1040 }],
+        ..FileMeta::default()
+    };
+    let values = ValueMeta { number: 6, size: 1088, records: 1, bytes: 1040, checksum: 8 };
+    let edit = VersionEdit {
+        added: vec![(6, Arc::new(table))],
+        values_added: vec![values],
         ..VersionEdit::default()
     };
     manifest.apply(edit).unwrap();

@@ -12,3 +12,4 @@ mod read_only;
 mod roll_over;
 mod rules;
 mod support;
+mod values;

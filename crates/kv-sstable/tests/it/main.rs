@@ -6,6 +6,7 @@ mod damage;
 mod dump;
 mod failed_reads;
 mod large_values;
+mod long_values;
 mod model;
 mod range_tombstones;
 mod salvage;
