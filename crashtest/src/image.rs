@@ -91,6 +91,7 @@ pub(crate) enum Kind {
     Manifest,
     Log,
     Table,
+    Values,
     /// The lock, the kept end of a log that was cut, and names that are not the store's.
     Beside,
 }
@@ -102,6 +103,7 @@ impl Kind {
             _ if name.starts_with("MANIFEST-") => Kind::Manifest,
             _ if name.ends_with(".log") => Kind::Log,
             _ if name.ends_with(".sst") => Kind::Table,
+            _ if name.ends_with(".val") => Kind::Values,
             _ => Kind::Beside,
         }
     }
@@ -112,6 +114,7 @@ impl Kind {
             Kind::Manifest => "manifest",
             Kind::Log => "log",
             Kind::Table => "table",
+            Kind::Values => "value file",
             Kind::Beside => "beside",
         }
     }

@@ -151,13 +151,14 @@ fn directory_is_manifest(fs: &MemFs) -> Result<(), Violation> {
     let dir = Path::new(DIR);
     let state = Manifest::read(fs, dir).map_err(|e| format!("the manifest is not read: {e}"))?;
     let state = state.ok_or("there is no manifest after a close")?;
-    let live: BTreeMap<u64, u64> =
-        state.version.files().map(|(_, meta)| (meta.number, meta.size)).collect();
+    let tables = state.version.files().map(|(_, meta)| (meta.number, meta.size));
+    let values = state.version.values().iter().map(|held| (held.meta.number, held.meta.size));
+    let live: BTreeMap<u64, u64> = tables.chain(values).collect();
     let mut tables = BTreeSet::new();
     let mut manifests = 0;
     for entry in fs.list(dir).map_err(|e| e.to_string())? {
         match FileName::parse(&entry.name) {
-            Some(FileName::Table(number)) => {
+            Some(FileName::Table(number) | FileName::Values(number)) => {
                 let len = fs.metadata(&dir.join(&entry.name)).map_err(|e| e.to_string())?.len;
                 if live.get(&number) != Some(&len) {
                     return Err(format!("{} is not what the manifest says", entry.name));
@@ -177,7 +178,7 @@ fn directory_is_manifest(fs: &MemFs) -> Result<(), Violation> {
         }
     }
     if let Some(missing) = live.keys().find(|number| !tables.contains(number)) {
-        return Err(format!("table {missing} is missing"));
+        return Err(format!("file {missing} is missing"));
     }
     if manifests != 1 {
         return Err(format!("{manifests} manifests are there"));

@@ -57,17 +57,20 @@ fn audit_state(fs: &MemFs, durable: &MemFs) -> Result<(), Violation> {
     let state = state.ok_or("something was acknowledged, and no manifest is durable")?;
     let mut needed: BTreeSet<FileName> = [FileName::Current].into();
     let manifest = manifest_of(durable);
-    for (_, meta) in state.version.files() {
-        let path = FileName::Table(meta.number).path(dir);
+    let tables = state.version.files().map(|(_, meta)| (FileName::Table(meta.number), meta.size));
+    let values = state.version.values().iter().map(|held| held.meta);
+    let values = values.map(|meta| (FileName::Values(meta.number), meta.size));
+    for (name, size) in tables.chain(values) {
+        let path = name.path(dir);
         match durable.metadata(&path) {
-            Ok(found) if found.len == meta.size => {}
+            Ok(found) if found.len == size => {}
             Ok(found) => {
-                let (len, size) = (found.len, meta.size);
+                let len = found.len;
                 return Err(format!("{}: {len} of {size} bytes are durable", path.display()));
             }
             Err(_) => return Err(format!("{}: the name is not durable", path.display())),
         }
-        needed.insert(FileName::Table(meta.number));
+        needed.insert(name);
     }
     for number in &state.logs {
         let path = FileName::Log(*number).path(dir);

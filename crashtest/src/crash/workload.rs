@@ -18,11 +18,19 @@ pub(crate) enum Workload {
     Manifest,
     /// Range deletes over every border.
     Range,
+    /// Values on both sides of where they are put apart, overwritten and collected.
+    Values,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 5] =
-        [Workload::Small, Workload::Flush, Workload::Compact, Workload::Manifest, Workload::Range];
+    pub(crate) const ALL: [Workload; 6] = [
+        Workload::Small,
+        Workload::Flush,
+        Workload::Compact,
+        Workload::Manifest,
+        Workload::Range,
+        Workload::Values,
+    ];
 
     /// The steps, with the settings of the store.
     pub(crate) fn steps(self, count: usize, seed: u64) -> (Vec<Step>, Settings) {
@@ -45,6 +53,17 @@ impl Workload {
             Workload::Range => {
                 let weights = Weights { ranges: 40, flushes: 5, compactions: 3, ..even };
                 (weights, Settings { table_size: 1 << 10, ..small })
+            }
+            Workload::Values => {
+                let weights = Weights {
+                    keys: 12,
+                    longest: 3000,
+                    flushes: 5,
+                    compactions: 3,
+                    reopens: 2,
+                    ..even
+                };
+                (weights, Settings { table_size: 2 << 10, level0_runs: 1, ..small })
             }
         };
         let mut rng = Rng::new(seed << 8 | self as u64);

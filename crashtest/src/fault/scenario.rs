@@ -58,7 +58,8 @@ fn draw_one(number: u64) -> Result<Scenario> {
     let mut rng = Rng::new(number);
     let weights = Weights {
         keys: 24,
-        longest: 500,
+        // Every fourth puts some values into value files.
+        longest: if number % 4 == 1 { 2_500 } else { 500 },
         expiring: 0,
         passes: 0,
         reopens: 5,

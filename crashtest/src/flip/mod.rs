@@ -83,7 +83,7 @@ fn subjects(only: Option<&str>) -> Result<Vec<Subject>> {
         }
         Some(name) => {
             let path = PathBuf::from(name);
-            let path = if path.is_dir() { path } else { fixture::home().join(name) };
+            let path = if path.is_dir() { path } else { fixture::place(name) };
             vec![fixture::load(&path)?]
         }
     };
@@ -128,7 +128,7 @@ fn row(subjects: &[Subject], sweep: Sweep, wanted: Option<usize>, floor: usize) 
 
 /// A line for each kind of file.
 fn histogram(tally: &Tally) -> Vec<String> {
-    let kinds = [Kind::Current, Kind::Manifest, Kind::Log, Kind::Table, Kind::Beside];
+    let kinds = [Kind::Current, Kind::Manifest, Kind::Log, Kind::Table, Kind::Values, Kind::Beside];
     let line = |kind: Kind| {
         let of_kind = tally.classes.iter().filter(|((of, _), _)| *of == kind);
         let counts: Vec<String> =

@@ -116,9 +116,9 @@ impl Trial<'_> {
     /// with what is whole of it.
     fn holds_damaged_table(&self, fs: &MemFs) -> bool {
         let Ok(Some(state)) = Manifest::read(fs, Path::new(DIR)) else { return false };
-        let live = |number| state.version.files().any(|(_, meta)| meta.number == number);
+        let live = |number| state.version.numbers().any(|named| named == number);
         self.changes.iter().any(|(name, _)| match FileName::parse(name) {
-            Some(FileName::Table(number)) => live(number),
+            Some(FileName::Table(number) | FileName::Values(number)) => live(number),
             _ => false,
         })
     }

@@ -4,7 +4,7 @@ use super::newer::records;
 use crate::image::{Image, Kind};
 use anyhow::{Context, Result, bail};
 use kv_manifest::FileName;
-use kv_sstable::{BlockCache, Table};
+use kv_sstable::{BlockCache, DumpDetail, Table, ValueFile};
 use kv_vfs::{Fs, Mode, StdFs};
 use std::fmt::Write;
 use std::path::Path;
@@ -29,6 +29,7 @@ fn text(path: &Path) -> Result<String> {
     match Kind::of(&name) {
         Kind::Manifest | Kind::Log => Ok(records_text(&bytes)),
         Kind::Table => table_text(path, &name),
+        Kind::Values => values_text(path, &name),
         Kind::Current => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Kind::Beside => Ok(format!("{} bytes\n", bytes.len())),
     }
@@ -82,6 +83,18 @@ fn records_text(bytes: &[u8]) -> String {
         rest.len()
     );
     out
+}
+
+fn values_text(path: &Path, name: &str) -> Result<String> {
+    let Some(FileName::Values(number)) = FileName::parse(name) else {
+        bail!("{name} is no name of a value file: it is read under its own number");
+    };
+    let file = StdFs::new().open(path, Mode::Read)?;
+    let file = ValueFile::open_alone(file, path.to_owned(), number)?;
+    let mut out = String::new();
+    let detail = DumpDetail { blocks: true, entries: true, values: false };
+    file.dump(detail, &mut out)?;
+    Ok(out)
 }
 
 fn table_text(path: &Path, name: &str) -> Result<String> {

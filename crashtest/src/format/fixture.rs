@@ -21,9 +21,21 @@ pub(crate) struct Fixture {
     pub(crate) earlier: Vec<Image>,
 }
 
+/// Where the fixtures of all format versions are, a directory for each.
+fn homes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/fixtures")
+}
+
 /// Where the fixtures of format version 1 are.
+#[cfg(test)]
 pub(crate) fn home() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../xtask/fixtures/v1")
+    homes().join("v1")
+}
+
+/// Where the fixture with that name is, of whichever format version.
+pub(crate) fn place(name: &str) -> PathBuf {
+    let recipe = RECIPES.iter().find(|recipe| recipe.name == name);
+    homes().join(recipe.map_or("v1", |recipe| recipe.version)).join(name)
 }
 
 /// The fixture in `dir`, whose files must be those that were written once.
@@ -39,16 +51,26 @@ pub(crate) fn load(dir: &Path) -> Result<Fixture> {
 
 /// All fixtures, by name.
 pub(crate) fn load_all() -> Result<Vec<Fixture>> {
-    let home = home();
-    let entries = std::fs::read_dir(&home).with_context(|| home.display().to_string())?;
+    let mut fixtures = Vec::new();
+    for home in directories(&homes())? {
+        let dirs = directories(&home)?;
+        let of_version = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
+        let bytes: usize = of_version.iter().map(|fixture| fixture.image.len()).sum();
+        let home = home.display();
+        ensure!(bytes <= LIMIT, "{home}: {bytes} bytes of fixtures, and {LIMIT} are allowed");
+        fixtures.extend(of_version);
+    }
+    Ok(fixtures)
+}
+
+/// The directories in one, by name; there is one at least.
+fn directories(home: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(home).with_context(|| home.display().to_string())?;
     let mut dirs = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     dirs.retain(|path| path.is_dir());
     dirs.sort_unstable();
     ensure!(!dirs.is_empty(), "{}: there are no fixtures", home.display());
-    let fixtures = dirs.iter().map(|dir| load(dir)).collect::<Result<Vec<_>>>()?;
-    let bytes: usize = fixtures.iter().map(|fixture| fixture.image.len()).sum();
-    ensure!(bytes <= LIMIT, "the fixtures take {bytes} bytes, and {LIMIT} are allowed");
-    Ok(fixtures)
+    Ok(dirs)
 }
 
 /// The same stores, made anew in memory, with their earlier moments.
@@ -63,14 +85,13 @@ pub(crate) fn make_all() -> Result<Vec<Fixture>> {
 
 /// Writes the fixture `name`, or each that is missing.
 pub(crate) fn make(name: &str) -> Result<Vec<Row>> {
-    let home = home();
     let wanted = |recipe: &&super::recipes::Recipe| match name {
-        "all" => !home.join(recipe.name).exists(),
+        "all" => !place(recipe.name).exists(),
         name => recipe.name == name,
     };
     let mut row = Row::new("format make", "fixtures");
     for recipe in RECIPES.iter().filter(wanted) {
-        let dir = home.join(recipe.name);
+        let dir = place(recipe.name);
         ensure!(
             !dir.exists(),
             "{} is there: a fixture is written once and never again; give the new one another name",

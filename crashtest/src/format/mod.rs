@@ -1,7 +1,7 @@
 //! `cargo xtask format`: what was written once stays readable, and is never written again.
 //!
-//! Fixtures of format version 1 lie below `xtask/fixtures/v1`, each a store with `expect.json`
-//! beside it. `make` writes a fixture that is not there and refuses to touch one that is.
+//! Fixtures lie below `xtask/fixtures`, in a directory for each format version, each a store with
+//! `expect.json` beside it. `make` writes a fixture that is not there and refuses to touch one that is.
 
 mod compat;
 mod dump;

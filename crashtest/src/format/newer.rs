@@ -19,6 +19,10 @@ const FLAGS_AT: usize = 9;
 const FOOTER: usize = 64;
 const FORMAT_AT: usize = 8;
 const NUMBER_AT: usize = 12;
+/// A value file: the lengths of a record's header and of the footer, and the type's place.
+const VALUE_HEADER: usize = 16;
+const VALUE_TYPE_AT: usize = 13;
+const VALUES_FOOTER: usize = 48;
 
 /// A store with something unknown in it.
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub(crate) fn twins(fixture: &Fixture) -> Result<Vec<Twin>> {
             Kind::Manifest => twins.extend(of_manifest(fixture, name, bytes)?),
             Kind::Log => twins.extend(of_log(fixture, name, bytes)?),
             Kind::Table => twins.extend(of_table(fixture, name, bytes)?),
+            Kind::Values => twins.extend(of_values(fixture, name, bytes)?),
             Kind::Current | Kind::Beside => {}
         }
     }
@@ -94,7 +99,8 @@ fn of_manifest(fixture: &Fixture, name: &str, bytes: &[u8]) -> Result<Vec<Twin>>
     let records = records(bytes);
     let first = records.first().context("the manifest has no record")?;
     let payload = &bytes[first.start + HEADER..first.end];
-    ensure!(payload.starts_with(&[1, 1, 1, 1]), "{name} does not begin with a snapshot");
+    let begins = payload.starts_with(&[1, 1, 1]) && matches!(payload.get(3), Some(1 | 2));
+    ensure!(begins, "{name} does not begin with a snapshot");
     let twin = |what, bytes: Vec<u8>, shows, kind| Twin {
         what,
         image: with(&fixture.image, &[(name, bytes)]),
@@ -135,6 +141,35 @@ fn of_log(fixture: &Fixture, name: &str, bytes: &[u8]) -> Result<Vec<Twin>> {
         twin("an unknown kind of record in a log", kind, "kind of record (9)"),
         twin("an unknown flag in a log", flags, "flag of a record"),
     ])
+}
+
+/// All records of a value file of type 9.
+fn of_values(fixture: &Fixture, name: &str, bytes: &[u8]) -> Result<Option<Twin>> {
+    let number = FileName::parse(name).and_then(FileName::number).context("a numbered file")?;
+    let end = bytes.len().checked_sub(VALUES_FOOTER).context("a value file without a footer")?;
+    let mut newer = bytes.to_vec();
+    let mut at = 0;
+    while at < end {
+        let stored = u32::from_le_bytes(newer[at + 4..at + 8].try_into()?) as usize;
+        let next = at + VALUE_HEADER + stored;
+        newer[at + VALUE_TYPE_AT] = 9;
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&number.to_le_bytes());
+        sum.update(&(at as u64).to_le_bytes());
+        sum.update(&newer[at + 4..next]);
+        newer[at..at + 4].copy_from_slice(&sum.finalize().to_le_bytes());
+        at = next;
+    }
+    let manifest = Manifest::read(&fixture.image.to_memory()?, Path::new(DIR))?;
+    let state = manifest.context("there is no manifest")?;
+    Ok(state.version.value_file(number).is_some().then(|| Twin {
+        what: "a value file with records of type 9",
+        image: with(&fixture.image, &[(name, newer)]),
+        file: name.to_owned(),
+        shows: "(9)",
+        kind: ErrorKind::IncompatibleFormat,
+        in_table: true,
+    }))
 }
 
 /// The table's footer, and the manifest's copy of it, of format 77.

@@ -9,27 +9,36 @@ use kv_engine::{Compression, Durability, Options};
 
 /// A fixture's name and how it was made.
 pub(crate) struct Recipe {
+    /// The directory of the format version that it is kept for.
+    pub(crate) version: &'static str,
     pub(crate) name: &'static str,
     pub(crate) make: fn() -> Result<Made>,
 }
 
+const V1: &str = "v1";
+/// With value files.
+const V2: &str = "v2";
+
 pub(crate) const RECIPES: &[Recipe] = &[
-    Recipe { name: "empty", make: empty },
-    Recipe { name: "plain", make: plain },
-    Recipe { name: "lz4", make: lz4 },
-    Recipe { name: "snappy", make: snappy },
-    Recipe { name: "levels", make: levels },
-    Recipe { name: "range-tombstones", make: range_tombstones },
-    Recipe { name: "expiry", make: expiry },
-    Recipe { name: "keyspaces", make: keyspaces },
-    Recipe { name: "large-values", make: large_values },
-    Recipe { name: "rolled-manifest", make: rolled_manifest },
-    Recipe { name: "killed-synced", make: killed_synced },
-    Recipe { name: "killed-unsynced", make: killed_unsynced },
-    Recipe { name: "killed-sync-at-end", make: killed_sync_at_end },
-    Recipe { name: "killed-logs", make: killed_logs },
-    Recipe { name: "killed-unsynced-logs", make: killed_unsynced_logs },
-    Recipe { name: "killed-all-kinds", make: killed_all_kinds },
+    Recipe { version: V1, name: "empty", make: empty },
+    Recipe { version: V1, name: "plain", make: plain },
+    Recipe { version: V1, name: "lz4", make: lz4 },
+    Recipe { version: V1, name: "snappy", make: snappy },
+    Recipe { version: V1, name: "levels", make: levels },
+    Recipe { version: V1, name: "range-tombstones", make: range_tombstones },
+    Recipe { version: V1, name: "expiry", make: expiry },
+    Recipe { version: V1, name: "keyspaces", make: keyspaces },
+    Recipe { version: V1, name: "large-values", make: large_values },
+    Recipe { version: V1, name: "rolled-manifest", make: rolled_manifest },
+    Recipe { version: V1, name: "killed-synced", make: killed_synced },
+    Recipe { version: V1, name: "killed-unsynced", make: killed_unsynced },
+    Recipe { version: V1, name: "killed-sync-at-end", make: killed_sync_at_end },
+    Recipe { version: V1, name: "killed-logs", make: killed_logs },
+    Recipe { version: V1, name: "killed-unsynced-logs", make: killed_unsynced_logs },
+    Recipe { version: V1, name: "killed-all-kinds", make: killed_all_kinds },
+    Recipe { version: V2, name: "values", make: values },
+    Recipe { version: V2, name: "values-lz4", make: values_lz4 },
+    Recipe { version: V2, name: "values-killed", make: values_killed },
 ];
 
 /// The mark of every key and every value: no message may show it.
@@ -294,5 +303,48 @@ fn killed_all_kinds() -> Result<Made> {
     maker.write("others", &batch, Durability::Sync)?;
     maker.put_unsynced(key(1), value(1, 7))?;
     maker.delete(key(0))?;
+    maker.killed()
+}
+
+/// Long values in value files: some dead, some that expire, some in a keyspace.
+fn apart(maker: &mut Maker) -> Result<()> {
+    for i in 0..8 {
+        maker.put(key(i), [value(i, 0), noise(1_100, i as u64)].concat())?;
+        maker.put(key(20 + i), value(20 + i, 0))?;
+    }
+    maker.flush()?;
+    maker.remember()?;
+    maker.put(key(2), [value(2, 1), vec![b'.'; 2_000]].concat())?;
+    maker.put(key(3), value(3, 1))?;
+    maker.delete(key(4))?;
+    maker.put_expiring(&key(30), &[value(30, 0), noise(1_300, 30)].concat(), true)?;
+    maker.put_expiring(&key(31), &[value(31, 0), noise(1_300, 31)].concat(), false)?;
+    let long = [value(1, 5), noise(1_200, 5)].concat();
+    maker.write("users", &[(key(1), Some(long))], Durability::Sync)?;
+    maker.flush()
+}
+
+fn values() -> Result<Made> {
+    let options = small().level0_runs(8);
+    let mut maker = Maker::unreserved("value files, no compression, closed", options)?;
+    apart(&mut maker)?;
+    maker.closed()
+}
+
+fn values_lz4() -> Result<Made> {
+    let options = small().compression(Compression::Lz4).table_size(1 << 10);
+    let mut maker = Maker::unreserved("small value files with LZ4, merged, closed", options)?;
+    apart(&mut maker)?;
+    maker.compact()?;
+    maker.put(key(6), [value(6, 2), vec![b'.'; 3_000]].concat())?;
+    maker.closed()
+}
+
+fn values_killed() -> Result<Made> {
+    let options = small().level0_runs(8);
+    let mut maker = Maker::new("killed with value files, and long values in the log", options)?;
+    apart(&mut maker)?;
+    maker.put(key(9), [value(9, 0), noise(1_500, 9)].concat())?;
+    maker.put(key(2), value(2, 7))?;
     maker.killed()
 }

@@ -7,7 +7,7 @@
 use super::bytes::{first, part, put_at, put_part, u64_at};
 use super::log::{CHAIN, CHECKSUMS, PLACES};
 use super::table::{self, FOOTER_LEN};
-use super::{Outcome, manifest, records};
+use super::{Outcome, manifest, records, values};
 use kv_engine::{Db, Options, WriteBatch};
 use kv_vfs::{FileKind, Fs, FsFileExt, ManualClock, MemFs, Mode};
 use std::collections::BTreeMap;
@@ -70,6 +70,8 @@ fn forge(files: &mut Files, flags: u8) {
     for (name, bytes) in files.iter_mut() {
         if let Some(number) = number(name, ".sst") {
             table::forge(bytes, number);
+        } else if let Some(number) = number(name, ".val") {
+            values::forge(bytes, number);
         } else if let Some(number) = number(name, ".log") {
             records::forge(bytes, number, place);
             segments.push((number, std::mem::take(bytes)));

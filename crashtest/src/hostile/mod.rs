@@ -20,6 +20,7 @@ mod manifest;
 mod operations;
 pub mod records;
 mod table;
+mod values;
 
 pub use corpus::corpus;
 

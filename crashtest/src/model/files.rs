@@ -45,7 +45,7 @@ pub(super) fn logs(fs: &dyn Fs) -> usize {
     names.iter().filter(|name| matches!(name, FileName::Log(_))).count()
 }
 
-/// After a clean close: exactly the tables that the manifest names, no log, and no number that
+/// After a clean close: exactly the files that the manifest names, no log, and no number that
 /// could be given twice. `readers` hold tables that the manifest does not name any more.
 pub(super) fn after_close(fs: &dyn Fs, readers: bool) -> Check {
     let state = Manifest::read(fs, World::dir())
@@ -55,7 +55,7 @@ pub(super) fn after_close(fs: &dyn Fs, readers: bool) -> Check {
     let mut found = BTreeSet::new();
     for name in &names {
         match name {
-            FileName::Table(number) => {
+            FileName::Table(number) | FileName::Values(number) => {
                 found.insert(*number);
             }
             FileName::Log(number) => {
@@ -71,12 +71,12 @@ pub(super) fn after_close(fs: &dyn Fs, readers: bool) -> Check {
     if manifests != 1 {
         return Err(format!("{manifests} manifests after a clean close"));
     }
-    let named: BTreeSet<u64> = state.version.files().map(|(_, meta)| meta.number).collect();
+    let named: BTreeSet<u64> = state.version.numbers().collect();
     if let Some(missing) = named.difference(&found).next() {
-        return Err(format!("table {missing} is named and not there"));
+        return Err(format!("file {missing} is named and not there"));
     }
     if let Some(orphan) = found.difference(&named).next().filter(|_| !readers) {
-        return Err(format!("table {orphan} is there and not named"));
+        return Err(format!("file {orphan} is there and not named"));
     }
     let newest = state.version.files().map(|(_, meta)| meta.max_seq).max().unwrap_or(0);
     if newest > state.last_seq {

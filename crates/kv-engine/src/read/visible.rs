@@ -58,10 +58,10 @@ enum At {
     Fetched,
     /// The cursor below stands before all versions of the key shown.
     Before,
-    /// The cursor below stands on the entry shown, which is plain, and goes backward.
-    Plain,
     /// The same, and `value` is what points to the value.
     PointerBefore,
+    /// The cursor below stands on the entry shown, which is plain, and goes backward.
+    Plain,
 }
 
 /// How the value of a shown entry is had.
