@@ -10,24 +10,24 @@
 //! the only one of its key) and no range tombstone is near, they are shown as they come, in both
 //! directions, without a look at key and trailer.
 
+mod value;
+
 use super::cover::Cover;
 use super::merge::Skip;
 use super::plain::Plain;
 use crate::error::{Error, Result};
 use crate::values::ValueFiles;
 use bytes::{Buf, Bytes};
-use kv_core::{Kind, RangeTombstones, SeqNo, Trailer, expiry_of, split_expiry};
+use kv_core::{RangeTombstones, SeqNo, Trailer};
 use kv_vfs::testing::{bug, planted};
 use std::sync::Arc;
+use value::{Shown, shown};
 
 /// So many versions of one key are passed step by step; a seek is cheaper than more.
 const MAX_STEPS: usize = 8;
 
 /// So many keys in a row are found covered before a seek over the range tombstone is tried.
 const COVERED_BEFORE_SKIP: usize = 4;
-
-/// An expiring put's stored value begins with its expiry.
-const EXPIRY_LEN: usize = 8;
 
 /// Sorts behind every version of its key: no kind is zero.
 const BEHIND_ALL: Trailer = Trailer::from_raw(0);
@@ -62,14 +62,6 @@ enum At {
     PointerBefore,
     /// The cursor below stands on the entry shown, which is plain, and goes backward.
     Plain,
-}
-
-/// How the value of a shown entry is had.
-enum Shown {
-    /// It begins there in what is stored.
-    From(usize),
-    /// What is stored points to it.
-    Pointer,
 }
 
 /// The visible entries of `C` in a [`Sight`], in key order, each key once.
@@ -125,12 +117,6 @@ impl<C: Skip<Error = Error>> Visible<C> {
             skipped: 0,
             error: None,
         }
-    }
-
-    /// Reads what lies in value files through `files`: with `eager` when its key is shown, else
-    /// when [`Visible::fetch`] asks for it.
-    pub(crate) fn reading(self, files: Arc<ValueFiles>, eager: bool) -> Visible<C> {
-        Visible { values: Some(files), eager, ..self }
     }
 
     /// Goes to the first key.
@@ -261,40 +247,6 @@ impl<C: Skip<Error = Error>> Visible<C> {
     #[inline]
     pub(crate) fn key(&self) -> &[u8] {
         if self.below { self.inner.key() } else { &self.key }
-    }
-
-    /// Reads the value where it lies in a value file and was not read yet.
-    #[inline]
-    pub(crate) fn fetch(&mut self) -> Result<()> {
-        match self.at {
-            At::Pointer | At::PointerBefore => self.fetch_pointer(),
-            _ => Ok(()),
-        }
-    }
-
-    #[cold]
-    fn fetch_pointer(&mut self) -> Result<()> {
-        let (stored, fetched) = match self.at {
-            At::Pointer => (self.inner.value(), At::Fetched),
-            _ => (self.value.as_ref(), At::Before),
-        };
-        let refused = || Error::corrupt("an entry points to a value where none can be");
-        let done = self.values.as_ref().ok_or_else(refused).and_then(|files| files.scan(stored));
-        match done {
-            Ok(value) => {
-                self.value = value;
-                self.at = fetched;
-                Ok(())
-            }
-            Err(error) => self.latch(Err(error)),
-        }
-    }
-
-    /// Notes that the key shown has its value in a value file.
-    #[cold]
-    fn show_pointer(&mut self, at: At) -> Result<()> {
-        self.arrive(at);
-        if self.eager { self.fetch_pointer() } else { Ok(()) }
     }
 
     /// The user's value, which [`Visible::fetch`] has made sure of. Panics when not valid.
@@ -527,34 +479,6 @@ impl<C: Skip<Error = Error>> Visible<C> {
             self.inner.skip_backward(start, cover)?;
         }
         Ok(())
-    }
-}
-
-/// How the user's value is had; `None` where the entry hides its key.
-#[inline]
-fn shown<'a>(
-    trailer: Trailer,
-    stored: impl FnOnce() -> &'a [u8],
-    now_ms: u64,
-) -> Result<Option<Shown>> {
-    match trailer.kind() {
-        Some(Kind::Put) => Ok(Some(Shown::From(0))),
-        Some(Kind::Delete) => Ok(None),
-        Some(Kind::PutExpiring) => match split_expiry(stored()) {
-            Some((expiry, _)) => Ok((now_ms < expiry).then_some(Shown::From(EXPIRY_LEN))),
-            None => Err(Error::corrupt(
-                "an expiring entry is too short to hold its expiry; run verify to find its file",
-            )),
-        },
-        Some(kind @ Kind::ValuePointer) => {
-            let expiry = expiry_of(kind, stored());
-            Ok(expiry.is_none_or(|expiry| now_ms < expiry).then_some(Shown::Pointer))
-        }
-        _ => Err(Error::corrupt(format!(
-            "an entry has the kind {}, which this release does not read; run verify to find its \
-             file",
-            trailer.raw() as u8
-        ))),
     }
 }
 

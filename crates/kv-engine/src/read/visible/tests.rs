@@ -4,6 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::read::merge::Merge;
 use crate::read::merge::tests::{Entry, Fuse, VecCursor, any_key};
+use kv_core::Kind;
 use kv_core::RangeTombstone;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
