@@ -22,6 +22,7 @@ mod format;
 mod fuse;
 mod history;
 mod image;
+mod jobs;
 mod kill;
 mod ledger;
 mod memory;

@@ -7,6 +7,7 @@
 use crate::awake::{awake, awake_since};
 use crate::fault::scenario::Scenario;
 use crate::history::Step;
+use crate::jobs;
 use crate::oracle::scan;
 use crate::record::{Run, Stage};
 use crate::timeline::{Model, Seen, differences, digest};
@@ -372,8 +373,9 @@ impl Driver<'_> {
         // Its thread may be at it still, so that faults of the step before count as well.
         let before = self.struck();
         let new = before > self.earlier;
+        let busy = before > 0 && jobs::running(&self.run.db) > 0;
         let stats = self.run.db.stats().to_string();
-        let troubled = new || self.ended() || !stats.ends_with("open");
+        let troubled = new || busy || self.ended() || !stats.ends_with("open");
         let done = self.run.close_and_open();
         if self.told {
             let answer = done.as_ref().map_or_else(ToString::to_string, |seen| format!("{seen:?}"));

@@ -3,6 +3,7 @@
 use super::expect::Expect;
 use crate::contents::Contents;
 use crate::image::{DIR, Image, Kind};
+use crate::jobs;
 use anyhow::{Context, Result, bail};
 use kv_engine::{Db, Durability, Keyspace, Options, WriteBatch};
 use kv_manifest::Manifest;
@@ -238,8 +239,9 @@ impl Maker {
         name.context("there is no manifest")
     }
 
-    /// The files as a kill leaves them.
+    /// The files as a kill leaves them that comes while no table is being written.
     pub(crate) fn killed(self) -> Result<Made> {
+        jobs::settle(self.db.as_ref().context("the store is closed")?);
         let left = self.memory.crash_with(&mut |_| true);
         self.finish(&left, false)
     }
