@@ -15,6 +15,8 @@ const GOLDENS: &[(&str, &str)] = &[
     ("kv-manifest", "worked_example"),
     ("kv-sstable", "worked_example"),
     ("kv-sstable", "document"),
+    ("kv-index", "worked_example"),
+    ("kv-index", "golden_bytes"),
 ];
 
 /// Runs them; a filter that finds no test is a violation.
