@@ -101,7 +101,7 @@ impl Case {
     }
 
     /// With one fault more.
-    fn with(&self, then: Then) -> Case {
+    pub(crate) fn with(&self, then: Then) -> Case {
         let mut case = self.clone();
         case.then.push(then);
         case

@@ -8,8 +8,8 @@ use crate::rng::Rng;
 use crate::settings::Settings;
 use crate::timeline::Seen;
 use anyhow::{Result, ensure};
-use kv_vfs::{CallSite, CutFill, CutGrain, CutOrder, CutPolicy, FaultFs, Fs, ManualClock, MemFs};
-use kv_vfs::{Note, OpKind};
+use kv_vfs::{CallSite, CutFill, CutGrain, CutOrder, CutPolicy, FaultFs, Fs, FsFileExt as _};
+use kv_vfs::{ManualClock, MemFs, Mode, Note, OpKind};
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl Scenario {
     }
 }
 
-/// Draws scenarios: on an empty disk, on a store that was closed, and on one that was killed.
+/// Draws scenarios: on an empty disk, on a store that was closed, and on one that was killed; of
+/// the last every other has a torn end of its log.
 pub(crate) fn draw_all(count: usize) -> Result<Vec<Scenario>> {
     (0..count).map(|number| draw_one(number as u64)).collect()
 }
@@ -90,6 +91,9 @@ fn draw_one(number: u64) -> Result<Scenario> {
         before.extend(draw(&mut rng, &weights, STEPS_BEFORE, &[1]));
         scenario.steps = vec![Step::Compact];
         scenario.begin_after(&before, &disk, number % 3 == 1)?;
+        if number % 6 == 2 {
+            tear(&scenario.base)?;
+        }
     }
     let present = scenario.start.model.spaces.keys().copied().filter(|space| *space > 0);
     let present: Vec<u8> = present.chain(number.is_multiple_of(3).then_some(1)).collect();
@@ -100,6 +104,26 @@ fn draw_one(number: u64) -> Result<Scenario> {
     ensure!(outcome.violations.is_empty(), "without any fault: {:?}", outcome.violations);
     scenario.calls = fs.sequence();
     Ok(scenario)
+}
+
+/// Leaves a write behind the end of the last log, if anything is in one, that was cut off before it
+/// was whole, so that the first open has something to keep aside.
+fn tear(disk: &MemFs) -> Result<()> {
+    let mut logs: Vec<_> = disk.list(Path::new(DIR))?;
+    logs.retain(|entry| entry.name.ends_with(".log"));
+    logs.sort_by(|a, b| b.name.cmp(&a.name));
+    for entry in logs {
+        let file = disk.open(&Path::new(DIR).join(&entry.name), Mode::ReadWrite)?;
+        let mut bytes = vec![0; file.len()? as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            // The last record may end in zeros.
+            file.write_all_at(&[0xA5; 100], last as u64 + 65)?;
+            return Ok(());
+        }
+    }
+    // Its last step wrote nothing, and all before went into tables.
+    Ok(())
 }
 
 impl Scenario {
