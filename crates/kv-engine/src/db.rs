@@ -11,6 +11,7 @@ use crate::read::iter::Iter;
 use crate::snapshot::Snapshot;
 use crate::space::{DEFAULT_ID, Space};
 use crate::stats::Stats;
+use crate::transaction::{self, Transaction};
 use crate::verify::VerifyReport;
 use bytes::Bytes;
 use kv_vfs::MemFs;
@@ -266,6 +267,40 @@ impl Db {
     /// ```
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(Arc::clone(&self.handle.engine), Arc::clone(&self.space))
+    }
+
+    /// Begins a transaction: serializable and optimistic, over the store as it is now.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let mut tx = db.transaction();
+    /// if tx.get("name")?.is_none() {
+    ///     tx.put("name", "taken");
+    /// }
+    /// tx.commit()?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn transaction(&self) -> Transaction {
+        Transaction::new(Arc::clone(&self.handle.engine), Arc::clone(&self.space))
+    }
+
+    /// Runs `body` in a transaction and commits it. After a conflict `body` runs again, in a new
+    /// transaction, up to 24 times in all and with growing, random sleeps between; then the answer
+    /// is that [`ErrorKind::Conflict`](crate::ErrorKind::Conflict). Any other error of `body` or
+    /// of the commit ends it at once, and nothing is written.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let visits = db.transact(|tx| {
+    ///     let visits = tx.get("visits")?.map_or(0, |text| text.len()) + 1;
+    ///     tx.put("visits", "|".repeat(visits));
+    ///     Ok(visits)
+    /// })?;
+    /// assert_eq!(visits, 1);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn transact<T>(&self, body: impl FnMut(&mut Transaction) -> Result<T>) -> Result<T> {
+        transaction::transact(&self.handle.engine, &self.space, body)
     }
 
     /// The keyspace with this name (1 to 255 bytes), created if need be; `""` is the default one,

@@ -11,8 +11,9 @@
 //! | 3 | `manifest` | the manifest file | its append and sync; no reader or writer waits for it |
 //! | 4 | `background.state` | which jobs run | no |
 //! | 5 | inside `log` | sequence numbers, the group buffer | reserving disk space, once a step |
-//! | 6 | `snapshots` | live snapshots | no |
-//! | 7 | inside `publisher`, `health`, `tables` | their own state | opening a table: no |
+//! | 6 | inside `window` | what was committed lately, open transactions | no |
+//! | 7 | `snapshots` | live snapshots | no |
+//! | 8 | inside `publisher`, `health`, `tables` | their own state | opening a table: no |
 //!
 //! `view` is swapped atomically: by rotation under the log's lock, by flush and compaction under
 //! the manifest's. Readers take no lock.
@@ -28,6 +29,7 @@ use crate::read::view::{CurrentView, View};
 use crate::snapshots::Snapshots;
 use crate::stats::Counters;
 use crate::tables::Tables;
+use crate::transaction::Window;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, FileName, Manifest, Version, VersionEdit};
@@ -64,6 +66,7 @@ pub(crate) struct Engine {
     pub(crate) view: CurrentView,
     pub(crate) publisher: Publisher,
     pub(crate) snapshots: Snapshots,
+    pub(crate) window: Window,
     pub(crate) tables: Arc<Tables>,
     pub(crate) catalog: Mutex<Catalog>,
     /// `None` where the store was opened read-only.

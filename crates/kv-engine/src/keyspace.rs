@@ -73,7 +73,7 @@ impl Engine {
         let mut batch = WriteBatch::new();
         put_catalog(&mut batch.encoded, name, number);
         put_catalog(&mut batch.encoded, "", next);
-        self.write_bound(batch, self.default_durability(), None)?;
+        self.write_bound(batch, self.default_durability(), None, None)?;
         let space = Space::new(self.id, number, name);
         catalog.next_id = next;
         catalog.spaces.insert(name.to_owned(), Arc::clone(&space));
@@ -95,7 +95,7 @@ impl Engine {
         let mut batch = WriteBatch::new();
         batch.encoded.delete_parts(&[&catalog_prefix(), name.as_bytes()]);
         batch.encoded.delete_range(&space.prefix, &end_of(&space.prefix));
-        let dropped = self.write_bound(batch, self.default_durability(), Some(space));
+        let dropped = self.write_bound(batch, self.default_durability(), Some(space), None);
         dropped.inspect_err(|_| space.unmark_dropped())?;
         catalog.spaces.remove(name);
         Ok(())

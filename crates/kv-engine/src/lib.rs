@@ -25,8 +25,9 @@
 //! ```
 //!
 //! Where things are: `write` takes a write through log and memtable, `read` looks through
-//! memtables and tables, `flush` and `compaction` move data down the levels, `background` decides
-//! which of these runs when, `open` recovers.
+//! memtables and tables, `transaction` compares what was read with what was committed meanwhile,
+//! `flush` and `compaction` move data down the levels, `background` decides which of these runs
+//! when, `open` recovers.
 #![forbid(unsafe_code)]
 
 mod background;
@@ -53,6 +54,7 @@ mod snapshots;
 mod space;
 mod stats;
 mod tables;
+mod transaction;
 mod values;
 mod verify;
 mod write;
@@ -75,4 +77,5 @@ pub use read::iter::Iter;
 pub use repair::{Progress, RepairReport, repair, repair_with};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
+pub use transaction::{Isolation, Savepoint, Transaction};
 pub use verify::{VerifyReport, verify, verify_with};

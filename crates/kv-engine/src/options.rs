@@ -306,6 +306,11 @@ impl Options {
         self.memory_budget.saturating_sub(3 * self.memtable_limit()).max(16 * KIB)
     }
 
+    /// What the keys of recent commits may take, while a transaction is open.
+    pub(crate) fn window_bytes(&self) -> usize {
+        (self.memory_budget / 16).clamp(16 * KIB, 32 * MIB) as usize
+    }
+
     /// How space for the log is reserved: in steps that are small beside every limit.
     pub(crate) fn log_options(&self) -> LogOptions {
         let step = (4 * MIB).min(self.memtable_limit() / 4).min(self.disk_limit / 16);

@@ -20,5 +20,7 @@ mod linear;
 mod moments;
 #[path = "shuttle/reading.rs"]
 mod reading;
+#[path = "shuttle/transacting.rs"]
+mod transacting;
 #[path = "shuttle/world.rs"]
 mod world;

@@ -18,6 +18,7 @@ use crate::read::view::{CurrentView, Opened, View};
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::tables::Tables;
+use crate::transaction::Window;
 use crate::write::buffer::WriteBuffer;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
@@ -252,6 +253,7 @@ impl Opening {
             view: CurrentView::new(view),
             publisher: Publisher::new(parts.last_seq),
             snapshots: Default::default(),
+            window: Window::new(self.options.window_bytes()),
             tables,
             catalog: Default::default(),
             writer: parts.writer,

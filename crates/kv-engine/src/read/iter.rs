@@ -4,6 +4,7 @@ use super::merge::Merge;
 use super::source::Source;
 use super::visible::Visible;
 use crate::error::{Error, Result};
+use crate::transaction::Pairs;
 use bytes::{Bytes, BytesMut};
 use std::iter::FusedIterator;
 
@@ -42,6 +43,8 @@ pub struct Iter {
     front: End,
     back: End,
     chunk: BytesMut,
+    /// In place of all the others: the pairs that a transaction sees.
+    pairs: Option<Box<Pairs>>,
 }
 
 /// One end of the pairs that are left: stands on the pair that it answered last.
@@ -49,7 +52,8 @@ type End = Option<Box<Visible<Merge<Source>>>>;
 
 impl std::fmt::Debug for Iter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Iter").field("ended", &self.open.is_none()).finish_non_exhaustive()
+        let ended = self.open.is_none() && self.pairs.is_none();
+        f.debug_struct("Iter").field("ended", &ended).finish_non_exhaustive()
     }
 }
 
@@ -62,7 +66,13 @@ impl Iter {
 
     /// No pairs.
     pub(crate) fn empty() -> Iter {
-        Iter { open: None, prefix_len: 0, front: None, back: None, chunk: BytesMut::new() }
+        let chunk = BytesMut::new();
+        Iter { open: None, prefix_len: 0, front: None, back: None, chunk, pairs: None }
+    }
+
+    /// The pairs that a transaction sees.
+    pub(crate) fn of_transaction(pairs: Pairs) -> Iter {
+        Iter { pairs: Some(Box::new(pairs)), ..Iter::empty() }
     }
 
     /// Answers `error`, then ends.
@@ -136,6 +146,9 @@ impl Iterator for Iter {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
+        if let Some(pairs) = &mut self.pairs {
+            return pairs.next();
+        }
         let stepped = self.step();
         self.answer(stepped, true)
     }
@@ -144,6 +157,9 @@ impl Iterator for Iter {
 impl DoubleEndedIterator for Iter {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
+        if let Some(pairs) = &mut self.pairs {
+            return pairs.next_back();
+        }
         let stepped = self.step_back();
         self.answer(stepped, false)
     }

@@ -143,7 +143,8 @@ impl Engine {
         self.pairs(space, StoredRange::with_prefix(&space.prefix, prefix), moment)
     }
 
-    fn pairs(&self, space: &Space, range: StoredRange, moment: Option<Moment>) -> Iter {
+    /// The pairs in a range of stored keys.
+    pub(crate) fn pairs(&self, space: &Space, range: StoredRange, moment: Option<Moment>) -> Iter {
         match self.reader(space, range, moment) {
             Ok(Some(reader)) => Iter::new(space.prefix.len(), Box::new(move || reader.open(false))),
             Ok(None) => Iter::empty(),

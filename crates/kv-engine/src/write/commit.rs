@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::read::with_stored_key;
 use crate::space::Space;
+use crate::transaction::{Check, Claim};
 use crate::write::buffer::WriteBuffer;
 use crate::{WriteBatch, limits};
 use kv_core::{Kind, MAX_VARINT_LEN, Op, SeqNo, decode_batch, hash64};
@@ -27,6 +28,8 @@ struct Write<'a> {
     drops: Option<&'a Space>,
     /// It only deletes, so that it may pass a limit on the disk.
     deletes: bool,
+    /// What open transactions hear of it, and what it must find unchanged.
+    claim: Claim<'a>,
 }
 
 /// Why the log did not take a write.
@@ -108,6 +111,7 @@ impl Engine {
                 spaces: if space.is_default() { &[] } else { spaces },
                 drops: None,
                 deletes: kind == Kind::Delete,
+                claim: Claim::of_one(hash, stored),
             };
             self.commit(&write, self.default_durability(), |buffer, seq| {
                 if expiry.is_empty() {
@@ -130,15 +134,17 @@ impl Engine {
         self.writer()?;
         self.health.check_write()?;
         let batch = batch.bound_for(home)?;
-        self.write_bound(batch, durability, None)
+        self.write_bound(batch, durability, None, None)
     }
 
-    /// Commits a checked batch; with `drops`, that keyspace ends with it.
+    /// Commits a checked batch; with `drops`, that keyspace ends with it; with `check`, only where
+    /// nothing has changed that a transaction needs.
     pub(crate) fn write_bound(
         &self,
         mut batch: WriteBatch,
         durability: Durability,
         drops: Option<&Space>,
+        check: Option<&mut Check>,
     ) -> Result<()> {
         if batch.encoded.is_empty() {
             return batch.spaces.iter().try_for_each(|space| space.check());
@@ -174,6 +180,7 @@ impl Engine {
             spaces: &batch.spaces,
             drops,
             deletes,
+            claim: Claim::of_batch(payload, check),
         };
         self.commit(&write, durability, |buffer, first| {
             // Every one was readable above.
@@ -225,7 +232,8 @@ impl Engine {
         write: &Write<'_>,
     ) -> Result<(kv_wal::Appended, Arc<WriteBuffer>)> {
         loop {
-            match writer.log.append(write.count, write.payload, |_first| self.admit(write)) {
+            self.prepare_claim(&write.claim)?;
+            match writer.log.append(write.count, write.payload, |first| self.admit(write, first)) {
                 Ok(admitted) => return Ok(admitted),
                 Err(Refused::Full(full)) => self.make_room(writer, &full, write.bound)?,
                 Err(Refused::Other(error)) => return Err(error),
@@ -239,13 +247,14 @@ impl Engine {
         }
     }
 
-    /// Decides under the log's lock whether a write may go into the active memtable. A later
-    /// transaction layer validates here.
-    fn admit(&self, write: &Write<'_>) -> Result<Arc<WriteBuffer>, Refused> {
+    /// Decides under the log's lock whether a write may go into the active memtable. What is
+    /// admitted gets the sequence numbers from `first` on.
+    fn admit(&self, write: &Write<'_>, first: SeqNo) -> Result<Arc<WriteBuffer>, Refused> {
         self.health.check_open().map_err(Refused::Other)?;
         for space in write.spaces {
             space.check().map_err(Refused::Other)?;
         }
+        let mut recent = self.judge_claim(&write.claim).map_err(Refused::Other)?;
         let view = self.view.load();
         let log_bytes = write.payload.iter().map(|part| part.len()).sum();
         if !view.active.admit(write.bound, log_bytes) {
@@ -256,6 +265,9 @@ impl Engine {
         }
         if let Some(space) = write.drops {
             space.mark_dropped();
+        }
+        if let Some(recent) = &mut recent {
+            self.note_claim(recent, first, &write.claim);
         }
         Ok(Arc::clone(&view.active))
     }

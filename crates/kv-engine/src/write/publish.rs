@@ -24,7 +24,7 @@ struct Apart(AtomicU64);
 /// The newest sequence number that readers see.
 pub(crate) struct Publisher {
     visible: Apart,
-    /// How many writes are listed. Changed under the lock.
+    /// How many writes are listed, and watchers. Changed under the lock.
     listed: AtomicUsize,
     waiting: Mutex<Waiting>,
     moved: Condvar,
@@ -37,8 +37,11 @@ struct Waiting {
     /// How far the log has come: in the kernel's hands, and durable.
     written: Option<Position>,
     synced: Option<Position>,
-    /// Writers that wait for an older one.
+    /// Writers that wait for an older one, and watchers.
     sleepers: usize,
+    /// Those who wait for a write that is not theirs. They count as listed, so that every
+    /// publication looks for them.
+    watchers: usize,
     /// No gap will be filled any more: a write failed for good.
     broken: bool,
 }
@@ -59,6 +62,10 @@ pub(crate) struct Ticket {
 }
 
 impl Waiting {
+    fn listed(&self) -> usize {
+        self.announced.len() + self.watchers
+    }
+
     fn is_ready(&self, write: &Announced) -> bool {
         let reached = match write.durability {
             Durability::Sync => self.synced,
@@ -98,7 +105,7 @@ impl Publisher {
         if listed {
             let mut waiting = self.waiting.lock();
             waiting.announced.insert(first, Announced { last, position, durability });
-            self.listed.store(waiting.announced.len(), Ordering::Relaxed);
+            self.listed.store(waiting.listed(), Ordering::Relaxed);
             drop(waiting);
             // Whoever publishes from now on without the lock sees that this one is listed, or
             // what it made visible is seen here.
@@ -140,6 +147,27 @@ impl Publisher {
         true
     }
 
+    /// Waits until everything up to `seq` is visible. Answers `false` where a write before it
+    /// failed, so that it never will be.
+    pub(crate) fn wait_for(&self, seq: SeqNo) -> bool {
+        if self.visible() >= seq {
+            return true;
+        }
+        let mut waiting = self.waiting.lock();
+        waiting.watchers += 1;
+        self.listed.store(waiting.listed(), Ordering::Relaxed);
+        // As in `announce`: who publishes without the lock sees the watcher, or is seen here.
+        fence(Ordering::SeqCst);
+        while self.visible() < seq && !waiting.broken {
+            waiting.sleepers += 1;
+            self.moved.wait(&mut waiting);
+            waiting.sleepers -= 1;
+        }
+        waiting.watchers -= 1;
+        self.listed.store(waiting.listed(), Ordering::Relaxed);
+        self.visible() >= seq
+    }
+
     /// Publishes what is ready, in order. `moved` says that something was made visible already.
     fn publish_ready(&self, waiting: &mut Waiting, moved: bool) {
         let before = self.visible();
@@ -152,7 +180,7 @@ impl Publisher {
             waiting.announced.remove(&first);
         }
         if newest > before {
-            self.listed.store(waiting.announced.len(), Ordering::Relaxed);
+            self.listed.store(waiting.listed(), Ordering::Relaxed);
             self.visible.0.store(newest, Ordering::Release);
         }
         let wakes = waiting.sleepers > 0 && !planted(bug::PUBLICATION_WAKES_NOBODY);

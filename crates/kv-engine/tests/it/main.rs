@@ -39,5 +39,6 @@ mod resources;
 mod settings;
 mod snapshots;
 mod support;
+mod transactions;
 mod ttl;
 mod verify;

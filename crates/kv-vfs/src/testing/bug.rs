@@ -108,6 +108,35 @@ pub const PUBLICATION_WAKES_NOBODY: u8 = 101;
 /// Writes are made visible before older ones are in their memtable: for the models alone.
 pub const PUBLISHED_OVER_A_GAP: u8 = 102;
 
+/// What a transaction's iterators have shown is not compared with later commits.
+pub const RANGE_READS_NOT_VALIDATED: u8 = 111;
+/// A put, delete or expiring put outside of a transaction is not noted for open transactions.
+pub const PLAIN_PUTS_NOT_NOTED: u8 = 112;
+/// What was committed lately is forgotten when the youngest transaction begins.
+pub const WINDOW_TRIMMED_EARLY: u8 = 113;
+/// Writes that were on their way when a transaction began are not noted for it: for the models
+/// alone.
+pub const WINDOW_MISSES_WHAT_IS_ON_ITS_WAY: u8 = 103;
+
+/// Those of transactions: number, name, and what it is.
+pub const TRANSACTIONS: [(u8, &str, &str); 3] = [
+    (
+        RANGE_READS_NOT_VALIDATED,
+        "RANGE_READS_NOT_VALIDATED",
+        "What a transaction's iterators have shown is not compared with later commits.",
+    ),
+    (
+        PLAIN_PUTS_NOT_NOTED,
+        "PLAIN_PUTS_NOT_NOTED",
+        "A put, delete or expiring put outside of a transaction is not noted for open transactions.",
+    ),
+    (
+        WINDOW_TRIMMED_EARLY,
+        "WINDOW_TRIMMED_EARLY",
+        "What was committed lately is forgotten when the youngest transaction begins.",
+    ),
+];
+
 /// All of them that the harness plants: number, name, and what it is.
 pub const ALL: [(u8, &str, &str); 50] = [
     (
