@@ -47,6 +47,14 @@ pub(crate) struct State {
     pub(crate) reclaiming: bool,
     /// Tables and value files that the current version does not name: name and size.
     pub(crate) dead: Vec<(FileName, u64)>,
+    /// Memtables are filled one after the other.
+    pub(crate) pressed: bool,
+    /// Bytes written when it was last looked whether writers press on, and whether a thread is
+    /// waiting to look.
+    pub(crate) bytes_seen: u64,
+    pub(crate) looking: bool,
+    /// A compaction was not chosen only because writers press.
+    pub(crate) put_off: bool,
     /// Nothing was written between the last two idle looks.
     pub(crate) idle: bool,
     /// Operations written at the last idle look.
@@ -65,6 +73,11 @@ pub(crate) struct Retry {
 }
 
 impl State {
+    /// Jobs under way or put off: not 0 while there is something to do.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.running + usize::from(self.put_off)
+    }
+
     pub(crate) fn retry(&mut self, work: Work) -> &mut Retry {
         match work {
             Work::Flush => &mut self.flush_retry,

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::health::Work;
 use crate::write::buffer::WriteBuffer;
 use kv_manifest::VersionEdit;
+use kv_vfs::sync::MutexGuard;
 use kv_vfs::testing::{bug, planted};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -21,6 +22,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How often an idle store looks for expired entries.
 const IDLE_LOOK: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether writers still press, where a compaction waits for that to end.
+const PRESSED_LOOK: Duration = Duration::from_millis(20);
+/// They do if so much of a memtable was written meanwhile.
+const PRESSED_PART: u64 = 64;
 
 /// A job that was taken, with what was reserved for it.
 enum Job {
@@ -81,6 +87,10 @@ impl Engine {
                 None => next_retry.map_or(IDLE_LOOK, |at| at - now),
                 Some(_) => IDLE_LOOK,
             };
+            if state.put_off && !state.looking && wait > PRESSED_LOOK {
+                self.look_for_pressure(&mut state);
+                continue;
+            }
             if self.background.wait_for(&mut state, wait) && wait == IDLE_LOOK {
                 let writes = self.counters.writes.load(Ordering::Relaxed);
                 state.idle = writes == state.writes_seen;
@@ -92,7 +102,21 @@ impl Engine {
         }
     }
 
+    /// Waits a moment and sees whether writers still press. Only one thread does: a second one would
+    /// see what came since the first one's look.
+    fn look_for_pressure(&self, state: &mut MutexGuard<'_, State>) {
+        state.looking = true;
+        if self.background.wait_for(state, PRESSED_LOOK) {
+            let bytes = self.counters.write_bytes.load(Ordering::Relaxed);
+            let grown = bytes.saturating_sub(state.bytes_seen);
+            state.pressed = grown >= self.options.memtable_limit() / PRESSED_PART;
+            state.bytes_seen = bytes;
+        }
+        state.looking = false;
+    }
+
     fn take_job(&self, state: &mut State) -> Option<Job> {
+        state.put_off = false;
         match next(&self.situation(state)) {
             Next::Wait => None,
             Next::Reclaim => {
@@ -107,6 +131,8 @@ impl Engine {
                 let buffer = Arc::clone(self.view.load().sealed.last()?);
                 let (level, ticket) = self.reserve_flush(state, &buffer);
                 state.flushing = true;
+                state.pressed = true;
+                state.bytes_seen = self.counters.write_bytes.load(Ordering::Relaxed);
                 Some(Job::Flush { buffer, level, ticket })
             }
             Next::Compact => {

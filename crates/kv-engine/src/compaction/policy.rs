@@ -3,7 +3,7 @@
 /// How the tree is shaped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy {
-    /// Runs on level 0 before it is merged down; up to twice as many while writers wait.
+    /// Runs on level 0 before it is merged down; up to five times as many while writers press.
     pub(crate) level0_runs: usize,
     /// The size of tables below level 0.
     pub(crate) table_size: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Context {
     pub(crate) oldest_snapshot: u64,
     /// The oldest clock that anyone reads with.
     pub(crate) now_ms: u64,
-    /// Writers wait, or will soon.
+    /// Memtables are filled one after the other: writers wait, or will soon.
     pub(crate) pressure: bool,
     /// Nothing was written for a while.
     pub(crate) idle: bool,

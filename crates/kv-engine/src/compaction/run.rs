@@ -21,6 +21,7 @@ use crate::read::source::Source;
 use crate::snapshots::Kept;
 use crate::tables::is_damage;
 use crate::write::buffer::WriteBuffer;
+use crate::write::stall::behind;
 use bytes::Bytes;
 use kv_core::{Cursor as _, RangeTombstones, Trailer};
 use kv_manifest::VersionEdit;
@@ -34,6 +35,9 @@ use std::sync::atomic::Ordering;
 const LEVEL_RATIO: u64 = 8;
 /// A level that would hold less than 512 MiB is left out.
 const BASE_TARGET: u64 = 512 << 20;
+
+/// How far level 0 is behind when a merge is cut into as many slices as there are threads.
+const ALL_THREADS_FROM: f64 = 0.25;
 
 /// How much of an input is read at once.
 const READAHEAD: usize = 256 << 10;
@@ -76,7 +80,7 @@ impl Engine {
         Context {
             oldest_snapshot: kept.oldest(),
             now_ms: kept.oldest_clock_ms,
-            pressure: state.flushing || !self.view.load().sealed.is_empty(),
+            pressure: state.pressed || state.flushing || !self.view.load().sealed.is_empty(),
             idle: state.idle,
         }
     }
@@ -86,7 +90,12 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let context = self.context(state);
         let policy = self.policy();
-        let compaction = pick(&version, &policy, &state.busy, &context)?;
+        let Some(compaction) = pick(&version, &policy, &state.busy, &context) else {
+            let calm = Context { pressure: false, ..context };
+            state.put_off =
+                context.pressure && pick(&version, &policy, &state.busy, &calm).is_some();
+            return None;
+        };
         let doomed = doomed(&version, &policy, &state.busy, &context);
         let ticket = state.busy.reserve(&compaction);
         Some(Task { compaction, ticket, doomed })
@@ -218,7 +227,11 @@ impl Engine {
 
     /// Where the key space is cut so that the slices hold about equal bytes.
     fn slices(&self, compaction: &Compaction) -> Result<Vec<Slice>> {
-        let threads = (self.options.background_threads / 2).max(1);
+        let threads = match behind(&self.debt(&self.view.load())) {
+            // Soon writers are to slow down: they leave processors free then, if not before.
+            behind if behind >= ALL_THREADS_FROM => self.options.background_threads,
+            _ => (self.options.background_threads / 2).max(1),
+        };
         let bytes: u64 = compaction.inputs.iter().map(|(_, files)| bytes_of(files)).sum();
         let wanted = (bytes / (2 * self.options.table_size).max(1)).clamp(1, threads as u64);
         if wanted == 1 {

@@ -110,7 +110,7 @@ fn level0_fill(
     let runs = level0_runs(version).iter().filter(|run| run.iter().any(idle)).count();
     let files = version.level(0).iter().filter(|file| idle(file)).count();
     let bytes = idle_bytes(version.level(0), busy);
-    let trigger = level0_trigger(version, policy, pressure, bytes);
+    let trigger = level0_trigger(policy, pressure, bytes, version.size(targets.base));
     let plenty = (trigger as u64)
         .saturating_mul(policy.write_buffer)
         .max(version.size(targets.base) / policy.level_ratio.max(1))
@@ -121,12 +121,14 @@ fn level0_fill(
     by_runs.max(by_files).max(bytes as f64 / plenty as f64)
 }
 
-/// Level 0 may grow deeper while writers wait, as long as its bytes are within what the store may
-/// take beside the live ones.
-fn level0_trigger(version: &Version, policy: &Policy, pressure: bool, bytes: u64) -> usize {
-    let below = version.total_size().saturating_sub(version.size(0));
+/// How much deeper level 0 may become while writers press.
+const DEEPER: usize = 5;
+
+/// Level 0 may grow deeper while writers press, as long as a merge of it would write more of the
+/// level below than of itself.
+fn level0_trigger(policy: &Policy, pressure: bool, bytes: u64, below: u64) -> usize {
     let runs = policy.level0_runs.max(1);
-    if pressure && bytes <= policy.slack(below) { runs.saturating_mul(2) } else { runs }
+    if pressure && bytes <= below { runs.saturating_mul(DEEPER) } else { runs }
 }
 
 /// The levels that are over their size, most urgent first. A level whose next one is over its

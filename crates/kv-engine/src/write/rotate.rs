@@ -2,7 +2,7 @@
 //! the background work is behind.
 
 use crate::background::State;
-use crate::compaction::level0_runs;
+use crate::compaction::{level0_runs, targets};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, Result};
 use crate::health::Work;
@@ -28,9 +28,12 @@ thread_local! {
 impl Engine {
     /// How far the background work is behind.
     pub(crate) fn debt(&self, view: &View) -> Debt {
+        let version = &view.version;
         Debt {
-            level0_runs: level0_runs(&view.version).len(),
+            level0_runs: level0_runs(version).len(),
             level0_trigger: self.options.level0_runs,
+            level0_bytes: version.size(0),
+            base_bytes: version.size(targets(version, &self.policy()).base),
             sealed: view.sealed.len(),
             drain_rate: self.counters.drain_rate.load(Ordering::Relaxed),
         }

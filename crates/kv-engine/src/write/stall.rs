@@ -7,10 +7,13 @@
 /// How far the background work is behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Debt {
-    /// Tables on level 0.
+    /// Runs on level 0.
     pub(crate) level0_runs: usize,
-    /// Tables on level 0 at which they are merged down.
+    /// Runs on level 0 at which they are merged down.
     pub(crate) level0_trigger: usize,
+    /// Bytes on level 0, and on the level that it is merged into.
+    pub(crate) level0_bytes: u64,
+    pub(crate) base_bytes: u64,
     /// Memtables that wait to be written out.
     pub(crate) sealed: usize,
     /// User bytes per second that left level 0 lately; 0 where nothing was measured yet.
@@ -46,16 +49,31 @@ const ASSUMED_RATE: u64 = 64 << 20;
 /// Never slower than 1 MiB a second: a stop says why, a crawl does not.
 const SLOWEST_RATE: f64 = (1 << 20) as f64;
 
+/// The depth of level 0 at which writes stop where its bytes are few, in triggers.
+const DEEPEST: usize = 16;
+/// The bytes of level 0 at which they stop then, in sizes of the level below.
+const HEAVIEST: f64 = 4.0;
+
+/// How far level 0 is on the way to where writes stop: at five times the runs at which it is merged
+/// down. Runs that are small beside what they are merged into may be more: a merge of few would
+/// write the level below again for little.
+pub(crate) fn behind(debt: &Debt) -> f64 {
+    let runs = debt.level0_runs as f64;
+    let stop_runs = (5 * debt.level0_trigger).max(debt.level0_trigger + 8);
+    let deepest = stop_runs.max(DEEPEST * debt.level0_trigger);
+    let heavy = debt.level0_bytes as f64 / (HEAVIEST * debt.base_bytes.max(1) as f64);
+    (runs / stop_runs as f64).min(heavy.max(runs / deepest as f64))
+}
+
 /// How fast writers may go with this debt.
 pub(crate) fn pace(debt: &Debt) -> Pace {
     if debt.sealed >= MAX_SEALED {
         return Pace::Stop(Cause::Memtables);
     }
-    let stop_runs = (5 * debt.level0_trigger).max(debt.level0_trigger + 8);
-    if debt.level0_runs >= stop_runs {
+    let behind = behind(debt);
+    if behind >= 1.0 {
         return Pace::Stop(Cause::Level0);
     }
-    let behind = debt.level0_runs as f64 / stop_runs as f64;
     if behind <= FREE_UNTIL {
         return Pace::Free;
     }
@@ -70,7 +88,27 @@ mod tests {
     use super::*;
 
     fn debt(level0_runs: usize, sealed: usize) -> Debt {
-        Debt { level0_runs, level0_trigger: 4, sealed, drain_rate: 100 << 20 }
+        let level0_bytes = 64 * level0_runs as u64;
+        let drain_rate = 100 << 20;
+        Debt { level0_runs, level0_trigger: 4, level0_bytes, base_bytes: 100, sealed, drain_rate }
+    }
+
+    #[test]
+    fn small_runs_may_be_more() {
+        let small = |runs| Debt { base_bytes: 64 * 30, ..debt(runs, 0) };
+        assert_eq!(pace(&small(32)), Pace::Free);
+        let mut last = 0;
+        for runs in 33..64 {
+            let Pace::Slow(delay) = pace(&small(runs)) else { panic!("{runs} runs do not slow") };
+            assert!(delay > last, "{runs} runs slow no more than one run fewer");
+            last = delay;
+        }
+        assert_eq!(pace(&small(64)), Pace::Stop(Cause::Level0));
+        // Runs that are not small beside what lies below slow writers by their bytes.
+        let heavy = |runs| Debt { base_bytes: 64 * 15, ..debt(runs, 0) };
+        assert_eq!(pace(&heavy(30)), Pace::Free);
+        assert!(matches!(pace(&heavy(31)), Pace::Slow(_)));
+        assert_eq!(pace(&heavy(60)), Pace::Stop(Cause::Level0));
     }
 
     #[test]
@@ -88,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_trigger_of_one_leaves_room_before_the_stop() {
-        let debt = Debt { level0_runs: 4, level0_trigger: 1, sealed: 0, drain_rate: 0 };
+        let debt = Debt { level0_runs: 4, level0_trigger: 1, drain_rate: 0, ..debt(4, 0) };
         assert_eq!(pace(&debt), Pace::Free);
     }
 }

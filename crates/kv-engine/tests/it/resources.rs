@@ -53,6 +53,36 @@ fn files_do_not_pile_up() {
     });
 }
 
+/// A figure of the store's statistics.
+fn figure(db: &Db, name: &str) -> u64 {
+    let text = db.stats().prometheus();
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    found.unwrap_or_else(|| panic!("{name} is not in {text}"))
+}
+
+#[test]
+fn a_load_leaves_no_debt_behind() {
+    let w = World::plain();
+    let db = Db::open(DIR, w.options().write_buffer(32 << 10).sync_on_write(false)).unwrap();
+    let mut model = Model::new();
+    fill(&db, &mut model, 20_000, 0);
+    db.compact().unwrap();
+    let mut rng = Rng::new(7);
+    for i in 0..20_000 {
+        let i = (rng.below(20_000), 1 + i / 1_000);
+        db.put(key(i.0), value(i.0, i.1)).unwrap();
+        model.insert(key(i.0), value(i.0, i.1));
+    }
+    db.flush().unwrap();
+    let mut quiet = 0;
+    while quiet < 3 {
+        quiet = if figure(&db, "kv_running_jobs ") == 0 { quiet + 1 } else { 0 };
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(figure(&db, "kv_level_tables{level=\"0\"} ") < 4, "{}", db.stats());
+    assert_same(&db, &model);
+}
+
 /// Descriptors of this process that name files below a directory.
 #[cfg(target_os = "linux")]
 fn descriptors(dir: &std::path::Path, suffix: &str) -> usize {

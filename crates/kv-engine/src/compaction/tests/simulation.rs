@@ -213,6 +213,25 @@ fn uniform_overwrites_settle_with_bounded_write_amplification() {
 }
 
 #[test]
+fn under_pressure_level_0_grows_to_what_lies_below() {
+    let mut store = Store::new(policy());
+    let keys = 18 * FLUSH;
+    store.context.pressure = true;
+    for _ in 0..96 {
+        let writes: Vec<_> = (0..FLUSH).map(|_| (store.random(keys), false)).collect();
+        store.flush(writes);
+        store.settle();
+        let below = store.version.size(6).max(4 * 64 * MIB);
+        assert!(store.version.size(0) <= below + 64 * MIB);
+    }
+    store.report("under pressure");
+    assert!(store.amplification() < 3.5, "{}", store.amplification());
+    store.context.pressure = false;
+    store.settle();
+    assert!(level0_runs(&store.version).len() < store.policy.level0_runs);
+}
+
+#[test]
 fn several_levels_keep_their_sizes() {
     let policy = Policy { base_target: 64 * MIB, ..policy() };
     let mut store = Store::new(policy);
