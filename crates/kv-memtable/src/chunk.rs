@@ -3,7 +3,8 @@
 use crate::sync::AtomicU64;
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
-use std::ops::Deref;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -123,6 +124,56 @@ impl Deref for Words {
     #[cfg(all(loom, test))]
     fn deref(&self) -> &[AtomicU64] {
         &self.modelled
+    }
+}
+
+/// Memory for many values for a short time. It comes from the system and goes back there at once:
+/// an allocator would keep it, for each thread that ever needed some.
+pub(crate) struct Brief<T> {
+    memory: Zeroed,
+    room: usize,
+    len: usize,
+    of: PhantomData<T>,
+}
+
+impl<T: Copy> Brief<T> {
+    /// Room for so many values; `None` where they are so few that it is not worth it, or the
+    /// system gives no memory.
+    pub(crate) fn new(room: usize) -> Option<Brief<T>> {
+        let bytes = room.checked_mul(size_of::<T>()).filter(|&bytes| bytes >= HUGE_PAGE)?;
+        let memory = Zeroed::mapped(bytes)?;
+        memory.base.cast::<T>().is_aligned().then_some(())?;
+        Some(Brief { memory, room, len: 0, of: PhantomData })
+    }
+
+    /// Appends a value; gives it back where there is no room.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T) -> Result<(), T> {
+        if self.len == self.room {
+            return Err(value);
+        }
+        // SAFETY: `new` saw that `room` values fit and are aligned; this one is among them. Nobody
+        // else has the address, since all borrows go through `self`.
+        unsafe { self.memory.base.cast::<T>().add(self.len).write(value) };
+        self.len += 1;
+        Ok(())
+    }
+}
+
+impl<T> Deref for Brief<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the first `len` values were written by `push`, aligned and in bounds; they live as
+        // long as `self`, which is borrowed.
+        unsafe { std::slice::from_raw_parts(self.memory.base.cast::<T>().as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Brief<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as above; `self` is borrowed exclusively, and nobody else has the address.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.base.cast::<T>().as_ptr(), self.len) }
     }
 }
 

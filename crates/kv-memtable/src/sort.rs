@@ -4,6 +4,7 @@
 //! only the nodes that agree in them are looked at again, for the next eight. A key that was
 //! written many times costs one look more at each version.
 
+use crate::chunk::Brief;
 use crate::node::{NodeId, Nodes, Ranked};
 
 /// From how many nodes on that agree it pays to bring their next bytes together.
@@ -18,27 +19,65 @@ const STACK_AHEAD: usize = 2048;
 /// What stands for "more bytes follow" where the count of a key's last bytes stands.
 const MORE: u32 = 9;
 
+/// Nodes that are to be sorted.
+pub(crate) enum Ranks {
+    Few(Vec<Ranked>),
+    Many(Brief<Ranked>),
+}
+
+impl Ranks {
+    fn new(count: usize) -> Ranks {
+        match Brief::new(count) {
+            Some(many) => Ranks::Many(many),
+            None => Ranks::Few(Vec::with_capacity(count)),
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, ranked: Ranked) {
+        match self {
+            Ranks::Few(few) => few.push(ranked),
+            Ranks::Many(many) => {
+                if many.push(ranked).is_err() {
+                    // More than were counted: others push while the stack is walked.
+                    let mut all = many.to_vec();
+                    all.push(ranked);
+                    *self = Ranks::Few(all);
+                }
+            }
+        }
+    }
+
+    fn as_mut(&mut self) -> &mut [Ranked] {
+        match self {
+            Ranks::Few(few) => few,
+            Ranks::Many(many) => many,
+        }
+    }
+}
+
 /// The nodes of a stack that begins with `top`, `count` of them, to be sorted.
-pub(crate) fn collect(nodes: &Nodes, top: Option<NodeId>, count: usize) -> Vec<Ranked> {
-    let mut all = Vec::with_capacity(count);
+pub(crate) fn collect(nodes: &Nodes, top: Option<NodeId>, count: usize) -> Ranks {
+    let mut all = Ranks::new(count);
     let stack = std::iter::successors(top, |&node| nodes.below(node).load());
-    all.extend(stack.map(|node| {
+    stack.for_each(|node| {
         // Mostly the node below was written before, and so lies before this one.
         nodes.prefetch_before(node, STACK_AHEAD);
-        Ranked::new(nodes.head(node), 0, node)
-    }));
+        all.push(Ranked::new(nodes.head(node), 0, node));
+    });
     all
 }
 
 /// Sorts collected nodes by key and then newest first. `prefix_len` bytes are not in the heads.
-pub(crate) fn sort(nodes: &Nodes, mut all: Vec<Ranked>, prefix_len: usize) -> Vec<NodeId> {
+pub(crate) fn sort(nodes: &Nodes, mut all: Ranks, prefix_len: usize) -> Vec<NodeId> {
+    let all = all.as_mut();
     all.sort_unstable();
     for tied in all.chunk_by_mut(same).filter(|tied| tied.len() > 1) {
         // Such a head says no more than that the key is outside of the prefix, or may be.
         let outside = matches!(tied[0].rank(), u64::MIN | u64::MAX);
         sort_from(nodes, tied, if outside { 0 } else { prefix_len });
     }
-    all.into_iter().map(Ranked::node).collect()
+    all.iter().map(|ranked| ranked.node()).collect()
 }
 
 /// Whether two have the same numbers.

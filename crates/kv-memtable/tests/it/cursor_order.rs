@@ -115,3 +115,30 @@ fn walked(mut walk: Sorted) -> Vec<(Vec<u8>, u64)> {
     }
     entries
 }
+
+#[test]
+fn a_walk_over_many_entries_is_in_order_also_while_more_come() {
+    const MANY: u64 = 140_000;
+    let table = Arc::new(Memtable::new(64 << 20));
+    let insert = |from: u64, to: u64| {
+        (from..to).for_each(|i| {
+            let key = i.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
+            put(&table, &key, i + 1, &[]).unwrap();
+        });
+    };
+    insert(0, MANY);
+    std::thread::scope(|scope| {
+        scope.spawn(|| insert(MANY, 2 * MANY));
+        for _ in 0..4 {
+            let mut walk: Sorted = table.sorted();
+            let mut last: Option<Vec<u8>> = None;
+            let mut count = 0;
+            while let Some((key, _, _)) = walk.next() {
+                assert!(last.as_deref().is_none_or(|last| last < key), "after {count} entries");
+                last = Some(key.to_vec());
+                count += 1;
+            }
+            assert!(count >= MANY, "{count}");
+        }
+    });
+}
