@@ -38,6 +38,7 @@ mod rng;
 mod settings;
 mod tally;
 mod timeline;
+mod transactions;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -99,6 +100,8 @@ enum Command {
     Fuse(fuse::Arguments),
     /// Random operations over the whole public face, against a model.
     Model(model::Arguments),
+    /// Transactions of many threads, replayed in the order of their commits, and the anomalies.
+    Transactions(transactions::Arguments),
     /// The program that is killed.
     #[command(hide = true)]
     Torture(kv_crashtest::torture::Life),
@@ -140,6 +143,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Command::Kill(arguments) => kill::run(&arguments)?.into(),
         Command::Fuse(arguments) => fuse::run(&arguments)?.into(),
         Command::Model(arguments) => model::run(&arguments)?.into(),
+        Command::Transactions(arguments) => transactions::run(&arguments)?.into(),
         Command::Torture(life) => return child::live(&life),
     };
     println!("{report}");

@@ -1,6 +1,7 @@
 //! The short form of everything: what is run before a change is taken.
 
 use crate::report::Row;
+use crate::transactions;
 use crate::{checks, crash, fault, flip, format, fuse, kill, model, mutate, planted};
 use anyhow::Result;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ const PARTS: &[Part] = &[
     ("damage", flip::quick),
     ("mutations", mutate::quick),
     ("model", model::quick),
+    ("transactions", transactions::quick),
     ("kills", kill::quick),
     ("power cuts under a mount", fuse::quick),
     ("planted bugs", planted::quick),

@@ -23,15 +23,15 @@ pub(crate) struct Arguments {
     /// Only these bugs, such as `F04,F17`.
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
-    /// Only the twelve that are found fastest.
+    /// Only the twelve that are found fastest, and those of transactions.
     #[arg(long)]
     pub(crate) quick: bool,
 }
 
-/// How many bugs the gate plants.
+/// How many bugs of the fifty the gate plants.
 const QUICK: usize = 12;
 
-/// The twelve that are found fastest.
+/// The twelve that are found fastest, and those of transactions.
 pub(crate) fn quick() -> Result<Vec<Row>> {
     run(&Arguments { only: Vec::new(), quick: true })
 }
@@ -61,8 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 /// The plans that were asked for.
 fn chosen(arguments: &Arguments) -> Result<Vec<Plan>> {
     let number = |text: &String| match text.trim_start_matches(['F', 'f']).parse::<u8>() {
-        Ok(number) if (1..=50).contains(&number) => Ok(number),
-        _ => bail!("{text:?} is none of F01 to F50"),
+        Ok(number) if table::is_known(number) => Ok(number),
+        _ => bail!("{text:?} is none of F01 to F50, nor one of transactions, from F111 on"),
     };
     let only = arguments.only.iter().map(number).collect::<Result<Vec<u8>>>()?;
     let mut plans = plans();
@@ -105,7 +105,7 @@ fn find(plan: &Plan, runs: &Runs) -> Row {
 }
 
 fn described(number: u8) -> (&'static str, &'static str) {
-    let entry = bug::ALL.iter().find(|(known, ..)| *known == number);
+    let entry = bug::ALL.iter().chain(&bug::TRANSACTIONS).find(|(known, ..)| *known == number);
     entry.map_or(("", ""), |(_, name, what)| (name, what))
 }
 
@@ -134,8 +134,10 @@ mod tests {
     #[test]
     fn every_bug_has_a_plan_and_the_gate_its_twelve() {
         let numbers: Vec<u8> = plans().iter().map(|plan| plan.bug).collect();
-        assert_eq!(numbers, (1..=50).collect::<Vec<u8>>());
-        assert_eq!(plans().iter().filter(|plan| plan.quick).count(), QUICK);
+        let more = bug::TRANSACTIONS.len();
+        assert_eq!(numbers.len(), 50 + more);
+        assert!(numbers.iter().copied().take(50).eq(1..=50));
+        assert_eq!(plans().iter().filter(|plan| plan.quick).count(), QUICK + more);
         assert!(plans().iter().all(|plan| !plan.ways.is_empty()));
         assert!(bug::ALL.iter().map(|(number, ..)| *number).eq(1..=50));
     }

@@ -1,6 +1,7 @@
 //! Which commands should find which bug, the fastest first.
 
 use super::child::Sign;
+use kv_vfs::testing::bug;
 
 /// One bug.
 pub(super) struct Plan {
@@ -23,13 +24,28 @@ const FAULT: &str = "fault --exhaustive";
 const FLIP: &str = "flip --quick";
 const MODEL: &str = "model --seeds 10";
 const MUTATE: &str = "mutate --count 20000";
+const TRANSACTIONS: &str = "transactions";
 
-/// All fifty.
+/// All fifty, and those of transactions, of which the gate plants each.
 pub(super) fn plans() -> Vec<Plan> {
-    WAYS.iter()
-        .zip(1..)
-        .map(|(ways, bug)| Plan { bug, ways, quick: QUICK.contains(&bug), sign: sign(bug) })
-        .collect()
+    let fifty = WAYS.iter().zip(1..).map(|(ways, bug)| Plan {
+        bug,
+        ways,
+        quick: QUICK.contains(&bug),
+        sign: sign(bug),
+    });
+    let transactions = bug::TRANSACTIONS.iter().map(|(bug, ..)| Plan {
+        bug: *bug,
+        ways: &[TRANSACTIONS],
+        quick: true,
+        sign: Sign::Violation,
+    });
+    fifty.chain(transactions).collect()
+}
+
+/// Whether there is a bug of this number.
+pub(super) fn is_known(number: u8) -> bool {
+    plans().iter().any(|plan| plan.bug == number)
 }
 
 /// What shows the bug, beside a violation.
