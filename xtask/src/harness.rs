@@ -15,6 +15,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
         .args(if cfg!(target_os = "linux") { &["--features", "fuse"][..] } else { &[] })
         .arg("--")
         .args(arguments)
+        // It would take the place of the flags above, and planted bugs would do nothing.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .current_dir(root)
         .status()
         .context("cannot start cargo")?;
