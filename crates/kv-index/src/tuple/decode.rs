@@ -162,3 +162,44 @@ fn string<'a>(take: &mut Take<'a>, mask: u8) -> Result<Cow<'a, [u8]>, Malformed>
         read.push(ESCAPE);
     }
 }
+
+/// Passes over items up to the end of the bytes or a byte that begins none. It finds where they
+/// end, and leaves it to [`decode`] to say whether they are right.
+pub(crate) fn skip(take: &mut Take<'_>) -> Result<(), Malformed> {
+    // What bytes are xored with in each tuple that is open, the innermost last.
+    let mut masks = [0_u8; MAX_DEPTH + 1];
+    let mut depth = 0;
+    loop {
+        let mut ahead = take.clone();
+        let mask = masks.get(depth).copied().unwrap_or_default();
+        if depth == 0 && matches!(ahead.u8(), Err(_) | Ok(END | 0xFF)) {
+            return Ok(());
+        }
+        let Head { tag, descending, mask, at } = head(take, mask)?;
+        match tag {
+            END if !descending => depth = depth.saturating_sub(1),
+            NULL | FALSE | TRUE => {}
+            FLOAT => drop(take.bytes(8)?),
+            TEXT | BYTES => skip_string(take, mask)?,
+            NESTED => {
+                depth += 1;
+                let too_deep = Malformed { what: "too many tuples inside each other", at };
+                *masks.get_mut(depth).ok_or(too_deep)? = mask;
+            }
+            tag if NEGATIVE.contains(&tag) => drop(take.bytes(usize::from(MINUS_ONE - tag))?),
+            tag if POSITIVE.contains(&tag) => drop(take.bytes(usize::from(tag - ZERO))?),
+            _ => return Err(Malformed { what: "unknown kind of value", at }),
+        }
+    }
+}
+
+fn skip_string(take: &mut Take<'_>, mask: u8) -> Result<(), Malformed> {
+    let at = take.position();
+    loop {
+        let len = take.clone().rest().iter().position(|byte| byte ^ mask == ESCAPE);
+        take.bytes(len.ok_or(Malformed { what: "string without an end", at })?)?;
+        if take.array::<2>()?.map(|byte| byte ^ mask) == [ESCAPE, STRING_END] {
+            return Ok(());
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod element;
 mod tags;
 mod value;
 
+pub(crate) use decode::skip;
 pub use decode::{Items, decode};
 pub use element::{Columns, Desc, Element, Null};
 pub use tags::{

@@ -1,0 +1,79 @@
+//! The one error of tables and indexes.
+
+use crate::TooDeep;
+use kv_core::Malformed;
+use kv_engine::ErrorKind;
+use thiserror::Error;
+
+/// The result of a call on a table.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call on a table failed. Its text never holds a key or a value.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store's own error.
+    #[error(transparent)]
+    Store(#[from] kv_engine::Error),
+    /// A row with this primary key is there; `upsert` replaces it.
+    #[error("a row with this primary key is there already")]
+    Exists,
+    /// Another row has the same columns in a unique index. Nothing was written.
+    #[error("another row has the same columns in the unique index {index:?}")]
+    Duplicate {
+        /// The index.
+        index: String,
+    },
+    /// The table has no index of this name.
+    #[error("the table has no index {index:?}")]
+    NoIndex {
+        /// What was asked for.
+        index: String,
+    },
+    /// The index is not built yet: `Table::build` ends that.
+    #[error("the index {index:?} is not built yet; build it first")]
+    NotReady {
+        /// The index.
+        index: String,
+    },
+    /// An index was created or dropped since the transaction began. Run it again.
+    #[error("the indexes of the table changed since the transaction began; run it again")]
+    Changed,
+    /// An index was created or dropped by another handle than this one and its clones.
+    #[error("the indexes of the table were changed by another handle; open the table again")]
+    Outdated,
+    /// What is declared and what is stored do not go together, or a name cannot be used.
+    #[error("{0}")]
+    Declaration(String),
+    /// What is stored is not what this crate wrote.
+    #[error("{what} of the table is damaged: {source}; verify_indexes tells how much is")]
+    Damaged {
+        /// What of the table.
+        what: &'static str,
+        /// What is wrong with it.
+        source: Malformed,
+    },
+    /// A tuple that cannot be encoded.
+    #[error(transparent)]
+    TooDeep(#[from] TooDeep),
+}
+
+impl Error {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Store(error) => error.kind(),
+            Error::Exists | Error::Duplicate { .. } => ErrorKind::InvalidArgument,
+            Error::Declaration(_) | Error::TooDeep(_) => ErrorKind::InvalidArgument,
+            Error::NoIndex { .. } | Error::NotReady { .. } => ErrorKind::NotFound,
+            Error::Changed => ErrorKind::Conflict,
+            Error::Outdated => ErrorKind::InvalidArgument,
+            Error::Damaged { .. } => ErrorKind::Corruption,
+        }
+    }
+}
+
+/// Names a part of a table in the errors of its decoder.
+pub(crate) fn damaged(what: &'static str) -> impl Fn(Malformed) -> Error {
+    move |source| Error::Damaged { what, source }
+}

@@ -1,0 +1,118 @@
+//! Opening a table: what is declared is compared with what is stored.
+
+use super::schema::{
+    Declared, Kept, Known, Schema, State, catalog_name, index_name, index_of, schema_key,
+    state_key, states,
+};
+use super::{Shared, Table};
+use crate::error::{Error, Result};
+use crate::index::declare::{IndexSpec, check_name};
+use kv_engine::{Db, ErrorKind, Keyspace};
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// A declaration of a table: [`Table::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TableBuilder {
+    name: String,
+    indexes: Vec<IndexSpec>,
+}
+
+impl TableBuilder {
+    pub(super) fn new(name: &str) -> TableBuilder {
+        TableBuilder { name: name.to_owned(), indexes: Vec::new() }
+    }
+
+    /// Adds an index: an [`Ordered`](crate::Ordered) or a [`Hash`](crate::Hash).
+    pub fn index(mut self, index: impl Into<IndexSpec>) -> TableBuilder {
+        self.indexes.push(index.into());
+        self
+    }
+
+    /// Opens the table, and creates what is declared and not there. An index that is created where
+    /// rows are is not ready until [`Table::build`] has gone over them. All indexes that are
+    /// stored must be declared, and as they are stored; [`drop_index`](crate::drop_index) takes
+    /// one away without declaring it. Drops that a crash interrupted are finished.
+    ///
+    /// Any number of handles may be open, with the same indexes; once one of them creates or drops
+    /// one, writes through the others (but not through its clones) answer [`Error::Outdated`].
+    pub fn open(self, db: &Db) -> Result<Table> {
+        check_name("a table", &self.name)?;
+        let catalog = db.keyspace(&catalog_name(&self.name))?;
+        finish_drops(db, &self.name, &catalog)?;
+        let schema = Schema::decode(catalog.get(schema_key())?.as_deref())?;
+        for known in &schema.indexes {
+            if !self.indexes.iter().any(|spec| spec.name == known.name) {
+                let message = format!(
+                    "the table {:?} has the index {:?}, which is not declared: declare it, or drop it \
+                     with drop_index",
+                    self.name, known.name
+                );
+                return Err(Error::Declaration(message));
+            }
+        }
+        let mut kept = Kept { generation: schema.generation, indexes: Vec::new() };
+        let mut missing = Vec::new();
+        for spec in self.indexes {
+            match schema.find(&spec.name) {
+                Some(known) => kept.indexes.push(declared(db, &self.name, &catalog, known, spec)?),
+                None => missing.push(spec),
+            }
+        }
+        let shared = Shared {
+            db: db.clone(),
+            home: db.keyspace("")?,
+            rows: db.keyspace(&self.name)?,
+            catalog,
+            kept: RwLock::new(Arc::new(kept)),
+            name: self.name,
+        };
+        let table = Table { shared: Arc::new(shared) };
+        missing.into_iter().try_for_each(|spec| table.create_index(spec))?;
+        Ok(table)
+    }
+}
+
+/// An index that is declared and stored; they must say the same.
+fn declared(
+    db: &Db,
+    table: &str,
+    catalog: &Keyspace,
+    known: &Known,
+    spec: IndexSpec,
+) -> Result<Arc<Declared>> {
+    if *known != Known::of(&spec, known.number) {
+        let message = format!(
+            "the index {:?} of the table {table:?} is stored with another kind, revision or covering than \
+             declared: declare it as it was, or drop it with drop_index and build it again",
+            spec.name
+        );
+        return Err(Error::Declaration(message));
+    }
+    let state = catalog.get(state_key(&known.name, known.number))?;
+    let state = state.map(|state| State::decode(&state)).transpose()?;
+    Ok(Arc::new(Declared {
+        space: db.keyspace(&index_name(table, &known.name, known.number))?,
+        number: known.number,
+        ready: AtomicBool::new(state == Some(State::Ready)),
+        spec,
+    }))
+}
+
+/// Goes on with drops that a crash interrupted.
+fn finish_drops(db: &Db, table: &str, catalog: &Keyspace) -> Result<()> {
+    for pair in catalog.prefix(states()) {
+        let (key, state) = pair?;
+        if State::decode(&state)? == State::Dropping {
+            let (index, number) = index_of(&key)?;
+            match super::drop::finish(db, table, catalog, (&index, number)) {
+                // Whoever may write does it.
+                Err(error) if error.kind() == ErrorKind::ReadOnly => {}
+                finished => finished?,
+            }
+        }
+    }
+    Ok(())
+}

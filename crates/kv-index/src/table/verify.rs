@@ -1,0 +1,144 @@
+//! Comparing rows with entries, in both directions.
+
+use super::Table;
+use super::schema::Declared;
+use crate::error::Result;
+use crate::index::declare::Row;
+use crate::index::entry::{parts, stored};
+use kv_engine::{Bytes, Snapshot};
+use std::fmt;
+
+/// How many problems a report lists; all are counted.
+const LISTED: usize = 1000;
+
+/// What is wrong with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A row has no entry.
+    Missing,
+    /// A row's entry has another value than it should: another owner, or other covering columns.
+    Different,
+    /// An entry leads to a row that has other columns, or none.
+    Stale,
+    /// An entry leads to no row.
+    Orphan,
+    /// An entry is not what this crate writes.
+    Malformed,
+}
+
+/// What [`Table::verify_indexes`] found. `Display` names indexes and numbers, never a key.
+#[derive(Clone, Debug, Default)]
+pub struct IndexReport {
+    /// How many rows were compared.
+    pub rows: u64,
+    /// How many entries were compared.
+    pub entries: u64,
+    /// How many problems there are.
+    pub count: u64,
+    /// The first 1,000 of them: index, what is wrong, and the primary key, or the entry's key where
+    /// that is malformed.
+    pub problems: Vec<(String, Problem, Bytes)>,
+}
+
+impl IndexReport {
+    /// Whether nothing is wrong.
+    pub fn is_ok(&self) -> bool {
+        self.count == 0
+    }
+
+    fn note(&mut self, index: &Declared, problem: Problem, key: Bytes) {
+        self.count += 1;
+        if self.problems.len() < LISTED {
+            self.problems.push((index.spec.name.clone(), problem, key));
+        }
+    }
+}
+
+impl fmt::Display for IndexReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows, {} entries, {} problems", self.rows, self.entries, self.count)?;
+        for (index, problem, _) in &self.problems {
+            let what = match problem {
+                Problem::Missing => "a row has no entry",
+                Problem::Different => "the entry of a row has another value than it should",
+                Problem::Stale => "an entry leads to a row with other columns",
+                Problem::Orphan => "an entry leads to no row",
+                Problem::Malformed => "an entry cannot be read",
+            };
+            write!(f, "\n{index}: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Compares each row with its entries and each entry with its row, at one moment. An index
+    /// that is not built yet is compared in the second direction only. An error is a comparison
+    /// that could not be made.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let users = kv_index::Table::builder("users").open(&db)?;
+    /// assert!(users.verify_indexes()?.is_ok());
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
+    pub fn verify_indexes(&self) -> Result<IndexReport> {
+        // What is kept and built is looked up before the moment, so it holds at the moment.
+        let kept = self.kept();
+        let built: Vec<bool> = kept.indexes.iter().map(|index| index.is_ready()).collect();
+        let moment = self.shared.db.snapshot();
+        let rows = moment.within(&self.shared.rows);
+        let spaces: Vec<Snapshot> =
+            kept.indexes.iter().map(|index| moment.within(&index.space)).collect();
+        let mut report = IndexReport::default();
+        for pair in rows.iter() {
+            let (key, value) = pair?;
+            report.rows += 1;
+            for ((index, space), _) in
+                kept.indexes.iter().zip(&spaces).zip(&built).filter(|(_, built)| **built)
+            {
+                let row = Row { key: &key, value: &value };
+                let Some(entry) = stored(&index.spec, row) else { continue };
+                match space.get(&entry.key)? {
+                    None => report.note(index, Problem::Missing, key.clone()),
+                    Some(found) if found != entry.value => {
+                        report.note(index, Problem::Different, key.clone());
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        for (index, space) in kept.indexes.iter().zip(&spaces) {
+            entries(&mut report, index, space, &rows)?;
+        }
+        Ok(report)
+    }
+}
+
+/// Compares the entries of an index with the rows.
+fn entries(
+    report: &mut IndexReport,
+    index: &Declared,
+    space: &Snapshot,
+    rows: &Snapshot,
+) -> Result<()> {
+    for pair in space.iter() {
+        let (key, value) = pair?;
+        report.entries += 1;
+        let Ok(parts) = parts(index.spec.kind, &key, &value) else {
+            report.note(index, Problem::Malformed, key);
+            continue;
+        };
+        let Some(row) = rows.get(&parts.primary)? else {
+            report.note(index, Problem::Orphan, parts.primary);
+            continue;
+        };
+        let row = Row { key: &parts.primary, value: &row };
+        let wanted = stored(&index.spec, row);
+        if wanted.is_none_or(|wanted| wanted.key != key || wanted.value != value) {
+            report.note(index, Problem::Stale, parts.primary);
+        }
+    }
+    Ok(())
+}

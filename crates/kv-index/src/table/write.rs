@@ -1,0 +1,180 @@
+//! Writing a row and its entries inside a transaction.
+
+use super::Table;
+use super::schema::{Declared, Kept, generation_of, schema_key};
+use crate::error::{Error, Result, damaged};
+use crate::index::declare::{Kind, Row};
+use crate::index::entry::{Stored, owner, stored};
+use crate::index::read::Index;
+use crate::index::source::Inside;
+use kv_engine::{Bytes, Transaction};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+/// A [`Table`] inside a transaction: [`Table::within`].
+#[derive(Debug)]
+pub struct TableIn<'a> {
+    table: &'a Table,
+    tx: &'a mut Transaction,
+}
+
+/// What becomes of an entry.
+struct Change {
+    index: Arc<Declared>,
+    old: Option<Stored>,
+    new: Option<Stored>,
+}
+
+impl<'a> TableIn<'a> {
+    pub(super) fn new(table: &'a Table, tx: &'a mut Transaction) -> TableIn<'a> {
+        TableIn { table, tx }
+    }
+
+    /// A row as the transaction sees it.
+    pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
+        let row = self.tx.within(&self.table.shared.rows).get(key);
+        self.leave();
+        Ok(row?)
+    }
+
+    /// As [`Table::insert`]. After an error of this crate the transaction has written nothing of
+    /// it, and can go on.
+    pub fn insert(&mut self, key: impl AsRef<[u8]>, row: impl AsRef<[u8]>) -> Result<()> {
+        self.write(key.as_ref(), Some(row.as_ref()), false).map(|_| ())
+    }
+
+    /// As [`Table::upsert`].
+    pub fn upsert(
+        &mut self,
+        key: impl AsRef<[u8]>,
+        row: impl AsRef<[u8]>,
+    ) -> Result<Option<Bytes>> {
+        self.write(key.as_ref(), Some(row.as_ref()), true)
+    }
+
+    /// As [`Table::delete`].
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
+        self.write(key.as_ref(), None, true)
+    }
+
+    /// An index as the transaction sees it, its own writes included. What it shows counts as read.
+    pub fn index(self, name: &str) -> Result<Index<Inside<'a>>> {
+        let shared = &self.table.shared;
+        let declared = self.table.ready(name)?;
+        Ok(Index::new(Inside::new(self.tx, &shared.home), shared.rows.clone(), declared))
+    }
+
+    fn write(
+        &mut self,
+        key: &[u8],
+        row: Option<&[u8]>,
+        may_replace: bool,
+    ) -> Result<Option<Bytes>> {
+        let answer = self.replace(key, row, may_replace);
+        self.leave();
+        answer
+    }
+
+    /// Reads and checks everything first, and writes only then, so that a refusal leaves nothing.
+    fn replace(
+        &mut self,
+        key: &[u8],
+        row: Option<&[u8]>,
+        may_replace: bool,
+    ) -> Result<Option<Bytes>> {
+        let kept = current(self.table, self.tx)?;
+        let rows = &self.table.shared.rows;
+        let old = self.tx.within(rows).get(key)?;
+        if old.is_some() && !may_replace {
+            return Err(Error::Exists);
+        }
+        let mut changes = Vec::with_capacity(kept.indexes.len());
+        for index in &kept.indexes {
+            let entry = |value| stored(&index.spec, Row { key, value });
+            let change = Change {
+                index: Arc::clone(index),
+                old: old.as_deref().and_then(entry),
+                new: row.and_then(entry),
+            };
+            changes.extend(check(self.tx, key, change)?);
+        }
+        for Change { index, old, new } in changes {
+            let tx = self.tx.within(&index.space);
+            if let Some(old) = old {
+                tx.delete(old.key);
+            }
+            if let Some(new) = new {
+                tx.put(new.key, new.value);
+            }
+        }
+        let tx = self.tx.within(rows);
+        match row {
+            Some(row) => tx.put(key, row),
+            None if old.is_some() => tx.delete(key),
+            None => {}
+        }
+        Ok(old)
+    }
+
+    /// Where the transaction is left, whatever happened.
+    fn leave(&mut self) {
+        self.tx.within(&self.table.shared.home);
+    }
+}
+
+/// What the handle keeps, if that is what the transaction sees: the generation counts as read.
+pub(super) fn current(table: &Table, tx: &mut Transaction) -> Result<Arc<Kept>> {
+    let stored = tx.within(&table.shared.catalog).get(schema_key())?;
+    let seen = generation_of(stored.as_deref())?;
+    // After the read: who changes the schema holds the lock until the handle knows of it.
+    let kept = table.kept();
+    match seen.cmp(&kept.generation) {
+        Ordering::Equal => Ok(kept),
+        Ordering::Less => Err(Error::Changed),
+        Ordering::Greater => Err(Error::Outdated),
+    }
+}
+
+/// What is really to be done for a change, `None` where nothing is. A unique index is asked whose
+/// the entries are.
+fn check(tx: &mut Transaction, key: &[u8], change: Change) -> Result<Option<Change>> {
+    let Change { index, mut old, new } = change;
+    if old == new {
+        return Ok(None);
+    }
+    // An entry that stays where it is, is replaced by putting the new one.
+    let same_place = match (&old, &new) {
+        (Some(old), Some(new)) => old.key == new.key,
+        _ => false,
+    };
+    if index.spec.kind == Kind::Unique {
+        if let Some(new) = &new
+            && !is_free_for(tx, &index, &new.key, key)?
+        {
+            return Err(Error::Duplicate { index: index.spec.name.clone() });
+        }
+        // While it is built, rows of the time before may share columns, and one of them has the
+        // entry: another one's is left alone.
+        if let Some(entry) = &old
+            && !same_place
+            && !is_free_for(tx, &index, &entry.key, key)?
+        {
+            old = None;
+        }
+    }
+    if same_place {
+        old = None;
+    }
+    Ok((old.is_some() || new.is_some()).then_some(Change { index, old, new }))
+}
+
+/// Whether an entry of a unique index is absent, or that of the row with this primary key.
+pub(super) fn is_free_for(
+    tx: &mut Transaction,
+    index: &Declared,
+    entry: &[u8],
+    primary: &[u8],
+) -> Result<bool> {
+    let Some(value) = tx.within(&index.space).get(entry)? else { return Ok(true) };
+    Ok(owner(&value).map_err(damaged("an index entry"))? == primary)
+}
