@@ -274,7 +274,7 @@ impl Run {
             met(Met::SnapshotAtZero);
         }
         let span = Span::all(*tree, moment.clone());
-        let pairs = compare::whole(&self.oracle, snapshot, &span)
+        let pairs = compare::whole(&self.oracle, snapshot, &span, true)
             .map_err(|e| format!("a snapshot behind write {}: {e}", moment.seq))?;
         if moment.seq % 8 == 3 {
             compare::neighbours(&self.oracle, snapshot, &pairs, &span)

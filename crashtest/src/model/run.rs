@@ -314,7 +314,7 @@ impl Run {
             let span = Span::all(tree, self.oracle.now());
             let at = |e: String| format!("keyspace {name:?}: {e}");
             let reader = self.reader(space);
-            let pairs = compare::whole(&self.oracle, reader, &span).map_err(at)?;
+            let pairs = compare::whole(&self.oracle, reader, &span, false).map_err(at)?;
             if deep {
                 compare::neighbours(&self.oracle, reader, &pairs, &span).map_err(at)?;
             }
