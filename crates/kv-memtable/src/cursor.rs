@@ -22,42 +22,75 @@ impl MemCursor {
     fn node(&self) -> NodeId {
         self.at.expect("the cursor stands on an entry")
     }
+
+    /// Stands on a node, and has the processor fetch the one behind it: a merge compares it as soon
+    /// as the cursor goes there.
+    #[inline]
+    fn stand_forward(&mut self, at: Option<NodeId>) {
+        let list = self.table.ordered().list();
+        if let Some(ahead) = at.and_then(|at| list.next(at)) {
+            list.nodes().prefetch_entry(ahead);
+        }
+        self.at = at;
+    }
+
+    /// The same for a cursor that goes backward.
+    #[inline]
+    fn stand_backward(&mut self, at: Option<NodeId>) {
+        let nodes = self.table.ordered().list().nodes();
+        if let Some(ahead) = at.and_then(|at| nodes.prev(at).load()) {
+            nodes.prefetch_entry(ahead);
+        }
+        self.at = at;
+    }
+}
+
+impl MemCursor {
+    /// Whether no newer entry of the present key lies before this one. Those that come meanwhile
+    /// may be missed: a reader that began before does not see them.
+    #[inline]
+    pub fn is_newest(&self) -> bool {
+        let list = self.table.ordered().list();
+        self.at.is_some_and(|at| list.prev(at).is_none_or(|newer| list.has_smaller_key(newer, at)))
+    }
 }
 
 impl Cursor for MemCursor {
     type Error = Infallible;
 
     fn first(&mut self) -> Result<(), Infallible> {
-        self.at = self.table.ordered().list().first();
+        self.stand_forward(self.table.ordered().list().first());
         Ok(())
     }
 
     fn last(&mut self) -> Result<(), Infallible> {
-        self.at = self.table.ordered().list().last();
+        self.stand_backward(self.table.ordered().list().last());
         Ok(())
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), Infallible> {
         let list = self.table.ordered().list();
-        self.at = list.seek(&list.target(key, trailer));
+        let at = list.seek(&list.target(key, trailer));
+        self.stand_forward(at);
         Ok(())
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<(), Infallible> {
         let list = self.table.ordered().list();
-        self.at = list.seek_before(&list.target(key, Trailer::MAX));
+        let at = list.seek_before(&list.target(key, Trailer::MAX));
+        self.stand_backward(at);
         Ok(())
     }
 
     #[inline]
     fn next(&mut self) -> Result<(), Infallible> {
-        self.at = self.at.and_then(|at| self.table.ordered().list().next(at));
+        self.stand_forward(self.at.and_then(|at| self.table.ordered().list().next(at)));
         Ok(())
     }
 
     #[inline]
     fn prev(&mut self) -> Result<(), Infallible> {
-        self.at = self.at.and_then(|at| self.table.ordered().list().prev(at));
+        self.stand_backward(self.at.and_then(|at| self.table.ordered().list().prev(at)));
         Ok(())
     }
 

@@ -3,10 +3,11 @@
 use crate::block::{Block, BlockCursor};
 use crate::error::{Error, Result};
 use crate::fetch::Window;
+use crate::handle::Handle;
 use crate::seal::BlockType;
 use crate::table::{Held, Partition, Table};
 use bytes::Bytes;
-use kv_core::{Cursor, Trailer};
+use kv_core::{Cursor, Malformed, Trailer};
 use std::sync::Arc;
 
 /// How a cursor reads blocks.
@@ -22,6 +23,13 @@ pub enum Access {
     },
 }
 
+/// Where in a table a key lies: its index partition, and the block behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct BlockPlace(usize, usize);
+
+/// From so many entries before its end on, the block behind one that a seek found is fetched too.
+const NEAR_END: usize = 12;
+
 /// Walks the entries of a table in internal order, in both directions.
 ///
 /// In steady state a move allocates nothing; between blocks it takes one from the cache or the
@@ -30,6 +38,7 @@ pub struct TableCursor {
     table: Arc<Table>,
     /// Of a cursor that scans.
     window: Option<Window>,
+    /// The top index, where the table does not hold it.
     top: Option<Block>,
     /// The loaded partition, where the table does not hold it.
     partition: Option<Partition>,
@@ -37,8 +46,8 @@ pub struct TableCursor {
     partition_at: Option<usize>,
     /// Which block of the partition is loaded, if any.
     block_at: Option<usize>,
-    /// Where in the file the loaded block begins.
-    block_offset: u64,
+    /// Where in the file the loaded block begins, where that was asked for.
+    block_offset: Option<u64>,
     block: BlockCursor,
     /// What the last call failed with.
     failure: Option<Error>,
@@ -57,7 +66,7 @@ impl Table {
             partition: None,
             partition_at: None,
             block_at: None,
-            block_offset: 0,
+            block_offset: None,
             block: BlockCursor::default(),
             failure: None,
         }
@@ -65,6 +74,77 @@ impl Table {
 }
 
 impl TableCursor {
+    /// Goes over to another table, where it stands on no entry: cheaper than a new cursor.
+    pub fn turn_to(&mut self, table: Arc<Table>) {
+        self.table = table;
+        if let Some(window) = &mut self.window {
+            window.forget();
+        }
+        (self.top, self.partition) = (None, None);
+        (self.partition_at, self.block_at) = (None, None);
+        self.block.invalidate();
+        self.failure = None;
+    }
+
+    /// Finds where a seek will have to look, as far as the index is in memory, and has the
+    /// processor fetch it. Moves nothing.
+    pub fn aim(&self, key: &[u8], trailer: Trailer) -> Option<BlockPlace> {
+        if self.window.is_some() || self.within_block(key, trailer).is_some() {
+            return None;
+        }
+        let p = self.table.held_top()?.lower_bound(key, trailer);
+        let partition = self.table.held_partition(p)?;
+        let b = partition.index.lower_bound(key, trailer);
+        Table::prefetch_data(partition, b);
+        Some(BlockPlace(p, b))
+    }
+
+    /// [`Cursor::seek`] to where [`TableCursor::aim`] with the same target found the place.
+    pub fn seek_aimed(
+        &mut self,
+        key: &[u8],
+        trailer: Trailer,
+        place: Option<BlockPlace>,
+    ) -> Result<()> {
+        self.position(|cursor| {
+            match cursor.find(key, trailer, place)? {
+                None => cursor.block.invalidate(),
+                Some(i) if i < cursor.block.block().count() => {
+                    cursor.block.set(i);
+                    cursor.prefetch_ahead(i);
+                }
+                // The target lies between the block's last entry and its separator.
+                Some(_) => cursor.enter_next_block()?,
+            }
+            Ok(())
+        })
+    }
+
+    /// Has the processor fetch what a walk from entry `i` of the loaded block will read.
+    #[inline]
+    fn prefetch_ahead(&self, i: usize) {
+        self.block.prefetch_values(false);
+        if self.block.block().count() - i <= NEAR_END {
+            self.prefetch_block(1);
+        }
+    }
+
+    /// Has the processor fetch the first lines of the block so many behind the loaded one.
+    fn prefetch_block(&self, distance: isize) {
+        if let (Some(b), Some(partition)) = (self.block_at, self.loaded())
+            && let Some(b) = b.checked_add_signed(distance)
+        {
+            Table::prefetch_data(partition, b);
+        }
+    }
+
+    /// Where in the loaded block a target lies that is between two of its entries.
+    fn within_block(&self, key: &[u8], trailer: Trailer) -> Option<usize> {
+        self.block_at?;
+        let block = self.block.block();
+        Some(block.lower_bound(key, trailer)).filter(|&i| i > 0 && i < block.count())
+    }
+
     /// Runs a positioning call: forgets an earlier failure, keeps its own.
     fn position(&mut self, call: impl FnOnce(&mut TableCursor) -> Result<()>) -> Result<()> {
         self.failure = None;
@@ -88,23 +168,31 @@ impl TableCursor {
 
     /// Loads the top index if need be; answers how many partitions there are.
     fn load_top(&mut self) -> Result<usize> {
-        if self.top.is_none() {
-            self.top = Some(self.table.top()?.clone());
+        if self.top_index().is_none() {
+            self.top = match self.table.top()? {
+                Held::Pinned(_) => None,
+                Held::Cached(top) => Some(top),
+            };
         }
-        Ok(self.top.as_ref().map_or(0, Block::count))
+        Ok(self.top_index().map_or(0, Block::count))
+    }
+
+    /// The loaded top index.
+    #[inline]
+    fn top_index(&self) -> Option<&Block> {
+        self.table.held_top().or(self.top.as_ref())
     }
 
     /// Loads partition `p`, which exists; answers how many blocks it has.
     fn load_partition(&mut self, p: usize) -> Result<usize> {
-        if self.partition_at != Some(p)
-            && let Some(top) = &self.top
-        {
+        if self.partition_at != Some(p) {
             (self.partition_at, self.block_at) = (None, None);
-            self.partition = match self.table.partition(top, p, self.window.is_none())? {
+            let Some(top) = self.top_index() else { return Ok(0) };
+            let partition = match self.table.partition(top, p, self.window.is_none())? {
                 Held::Pinned(_) => None,
                 Held::Cached(partition) => Some(partition),
             };
-            self.partition_at = Some(p);
+            (self.partition, self.partition_at) = (partition, Some(p));
         }
         let count = self.blocks();
         if count == 0 {
@@ -132,23 +220,18 @@ impl TableCursor {
         if self.block_at != Some(b) {
             self.block_at = None;
             let Some(partition) = self.loaded() else { return Ok(0) };
-            let handle = self.table.data_handle(&partition.index, b)?;
-            let cached = match self.window {
-                None => Some(self.table.data(partition, b)?.into_buffer()),
-                Some(_) => None,
-            };
-            let block = match (cached, &mut self.window) {
-                (Some(buffer), _) => self.table.parsed(handle.offset, buffer)?,
-                (None, None) => return Ok(0),
-                (None, Some(window)) => {
-                    let source = &self.table.source;
-                    let limit = self.table.footer.index_offset;
-                    let sealed = window.sealed(source, handle, limit)?;
-                    source.checked(handle, source.unseal(handle, &sealed, BlockType::Data)?)?
+            let (block, offset) = match self.window {
+                None => {
+                    let buffer = self.table.data(partition, b)?.into_buffer();
+                    (Block::parse(buffer).map_err(|bad| self.malformed(b, bad))?, None)
+                }
+                Some(_) => {
+                    let handle = self.table.data_handle(&partition.index, b)?;
+                    (self.scanned(handle)?, Some(handle.offset))
                 }
             };
             self.block.load(block);
-            (self.block_at, self.block_offset) = (Some(b), handle.offset);
+            (self.block_at, self.block_offset) = (Some(b), offset);
         }
         let count = self.block.block().count();
         if count == 0 {
@@ -157,23 +240,63 @@ impl TableCursor {
         Ok(count)
     }
 
+    /// The block at `handle`, out of what a scan has read ahead.
+    fn scanned(&mut self, handle: Handle) -> Result<Block> {
+        let Some(window) = &mut self.window else { return Ok(Block::default()) };
+        let source = &self.table.source;
+        let sealed = window.sealed(source, handle, self.table.footer.index_offset)?;
+        source.checked(handle, source.unseal(handle, &sealed, BlockType::Data)?)
+    }
+
+    #[cold]
+    fn malformed(&self, b: usize, bad: Malformed) -> Error {
+        let handle = self.loaded().map(|partition| self.table.data_handle(&partition.index, b));
+        match handle {
+            Some(Ok(handle)) => Error::malformed(self.table.path(), handle.offset, bad),
+            Some(Err(error)) => error,
+            None => self.corrupt("a block without an index"),
+        }
+    }
+
+    /// Where in the file the loaded block begins. Not looked up before it is needed: a seek that
+    /// stays in its block has no use for it.
+    fn offset(&mut self) -> Result<u64> {
+        if let Some(offset) = self.block_offset {
+            return Ok(offset);
+        }
+        let (Some(partition), Some(b)) = (self.loaded(), self.block_at) else { return Ok(0) };
+        let offset = self.table.data_handle(&partition.index, b)?.offset;
+        self.block_offset = Some(offset);
+        Ok(offset)
+    }
+
     /// Goes to the first block whose separator is at or behind the target; false where there is
     /// none. Answers where in it the target is, which may be its end.
-    fn find(&mut self, key: &[u8], trailer: Trailer) -> Result<Option<usize>> {
+    fn find(
+        &mut self,
+        key: &[u8],
+        trailer: Trailer,
+        place: Option<BlockPlace>,
+    ) -> Result<Option<usize>> {
         // A target between two entries of the loaded block needs no index.
-        if self.block_at.is_some() {
-            let i = self.block.block().lower_bound(key, trailer);
-            if i > 0 && i < self.block.block().count() {
-                return Ok(Some(i));
-            }
+        if place.is_none()
+            && let Some(i) = self.within_block(key, trailer)
+        {
+            return Ok(Some(i));
         }
         let partitions = self.load_top()?;
-        let p = self.top.as_ref().map_or(0, |top| top.lower_bound(key, trailer));
+        let p = match (place, self.top_index()) {
+            (Some(BlockPlace(p, _)), _) => p,
+            (None, top) => top.map_or(0, |top| top.lower_bound(key, trailer)),
+        };
         if p >= partitions {
             return Ok(None);
         }
         let blocks = self.load_partition(p)?;
-        let b = self.loaded().map_or(0, |partition| partition.index.lower_bound(key, trailer));
+        let b = match (place, self.loaded()) {
+            (Some(BlockPlace(_, b)), _) => b,
+            (None, loaded) => loaded.map_or(0, |loaded| loaded.index.lower_bound(key, trailer)),
+        };
         if b >= blocks {
             return Err(self.corrupt("an index partition that ends before its separator"));
         }
@@ -211,7 +334,7 @@ impl TableCursor {
     #[cold]
     fn enter_next_block(&mut self) -> Result<()> {
         self.block.invalidate();
-        let before = self.block_offset;
+        let before = self.offset()?;
         let (Some(p), Some(b)) = (self.partition_at, self.block_at) else {
             return Ok(());
         };
@@ -223,10 +346,12 @@ impl TableCursor {
         } else {
             return Ok(());
         }
-        if self.block_offset <= before {
+        if self.offset()? <= before {
             return Err(self.corrupt("an index that points back to an earlier block"));
         }
         self.block.set(0);
+        self.block.prefetch_values(false);
+        self.prefetch_block(1);
         Ok(())
     }
 
@@ -234,7 +359,7 @@ impl TableCursor {
     #[cold]
     fn enter_previous_block(&mut self) -> Result<()> {
         self.block.invalidate();
-        let behind = self.block_offset;
+        let behind = self.offset()?;
         let (Some(p), Some(b)) = (self.partition_at, self.block_at) else {
             return Ok(());
         };
@@ -246,9 +371,11 @@ impl TableCursor {
         } else {
             return Ok(());
         }
-        if self.block_offset >= behind {
+        if self.offset()? >= behind {
             return Err(self.corrupt("an index that points back to a later block"));
         }
+        self.block.prefetch_values(true);
+        self.prefetch_block(-1);
         Ok(())
     }
 
@@ -269,6 +396,13 @@ impl TableCursor {
     /// than `above`. All but the first are reached by [`TableCursor::step_back`].
     pub fn plain_behind(&self, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
         self.block.plain_behind(start, above)
+    }
+
+    /// Whether the entry is surely the newest of its key in the table: the first entry of a block is
+    /// none of which that can be told.
+    #[inline]
+    pub fn is_newest(&self) -> bool {
+        self.block.is_newest()
     }
 
     /// Goes one entry on in the block. Where there is none it stands nowhere, without having
@@ -297,23 +431,16 @@ impl Cursor for TableCursor {
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
-        self.position(|cursor| {
-            match cursor.find(key, trailer)? {
-                None => cursor.block.invalidate(),
-                Some(i) if i < cursor.block.block().count() => cursor.block.set(i),
-                // The target lies between the block's last entry and its separator.
-                Some(_) => cursor.enter_next_block()?,
-            }
-            Ok(())
-        })
+        self.seek_aimed(key, trailer, None)
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<()> {
-        self.position(|cursor| match cursor.find(key, Trailer::MAX)? {
+        self.position(|cursor| match cursor.find(key, Trailer::MAX, None)? {
             None => cursor.move_to_last(),
             Some(0) => cursor.enter_previous_block(),
             Some(i) => {
                 cursor.block.set(i - 1);
+                cursor.block.prefetch_values(true);
                 Ok(())
             }
         })

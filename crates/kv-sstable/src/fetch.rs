@@ -112,6 +112,11 @@ impl Window {
         Window { most, next_len: FIRST_READ.min(most), ..Window::default() }
     }
 
+    /// Forgets what was read, for another file.
+    pub(crate) fn forget(&mut self) {
+        *self = Window::new(self.most);
+    }
+
     /// The sealed block at `handle`, out of the window, which moves if it must. `limit` is where
     /// the blocks of this kind end.
     pub(crate) fn sealed(&mut self, source: &Source, handle: Handle, limit: u64) -> Result<Bytes> {

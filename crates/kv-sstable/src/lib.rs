@@ -70,7 +70,7 @@ mod writer;
 
 pub use cache::{BlockCache, Pin};
 pub use codec::Compression;
-pub use cursor::{Access, TableCursor};
+pub use cursor::{Access, BlockPlace, TableCursor};
 pub use dump::{DumpDetail, Dumped, dump_file};
 pub use error::{Error, Result};
 pub use filter::{Filter, FilterBuilder, filter_may_contain};

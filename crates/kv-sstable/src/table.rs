@@ -272,9 +272,15 @@ impl Table {
         Ok(keys)
     }
 
+    /// The top index, if the table holds it.
+    #[inline]
+    pub(crate) fn held_top(&self) -> Option<&Block> {
+        Some(&self.top.get()?.value)
+    }
+
     pub(crate) fn top(&self) -> Result<Held<'_, Block>> {
-        if let Some(pinned) = self.top.get() {
-            return Ok(Held::Pinned(&pinned.value));
+        if let Some(held) = self.held_top() {
+            return Ok(Held::Pinned(held));
         }
         let block = self.block(self.footer.top_index(), BlockType::TopIndex, false)?;
         Ok(match self.cache.pin(block.data().len()) {
@@ -386,6 +392,17 @@ impl Table {
         let read = self.read_block(handle, BlockType::Data)?.into_data();
         self.cache.admit_to(table, offset, read.clone(), slots, i);
         Ok(read)
+    }
+
+    /// Has the processor fetch the first lines of the data block behind entry `i` of a partition,
+    /// if the partition leads to it.
+    #[inline]
+    pub(crate) fn prefetch_data(partition: &Partition, i: usize) {
+        if let Some(seen) = partition.slots.as_ref().and_then(|slots| slots.look(i))
+            && let Some(buffer) = seen.buffer()
+        {
+            buffer.prefetch();
+        }
     }
 
     /// A block of which the bytes were checked when they were read.

@@ -1,6 +1,6 @@
 //! The tables of one level, which are sorted and disjoint, as one cursor.
 
-use super::merge::Skip;
+use super::merge::{Aim, Skip};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use kv_core::{Cursor, SeqNo, Trailer};
@@ -74,7 +74,8 @@ pub(crate) struct LevelCursor {
     access: Access,
     /// The file that `table` walks over.
     at: usize,
-    /// INVARIANT: valid wherever it is there between two calls.
+    /// INVARIANT: valid wherever it is there between two calls, but for [`Skip::aim`] and the seek
+    /// behind it.
     table: Option<TableCursor>,
     error: Option<Error>,
 }
@@ -95,11 +96,12 @@ impl LevelCursor {
             self.table = None;
             return Ok(None);
         };
-        if self.table.is_none() || self.at != at {
-            self.table = None;
-            self.table = Some(self.tables.open(meta)?.cursor(self.access));
-            self.at = at;
+        match &mut self.table {
+            Some(_) if self.at == at => {}
+            Some(table) => table.turn_to(self.tables.open(meta)?),
+            None => self.table = Some(self.tables.open(meta)?.cursor(self.access)),
         }
+        self.at = at;
         Ok(self.table.as_mut())
     }
 
@@ -137,9 +139,9 @@ impl LevelCursor {
         self.settle_backward()
     }
 
-    fn go_to(&mut self, at: usize, key: &[u8], trailer: Trailer) -> Result<()> {
+    fn go_to(&mut self, at: usize, key: &[u8], trailer: Trailer, aim: Aim) -> Result<()> {
         if let Some(table) = self.enter(Some(at))? {
-            table.seek(key, trailer)?;
+            table.seek_aimed(key, trailer, aim)?;
         }
         self.settle_forward()
     }
@@ -162,7 +164,7 @@ impl LevelCursor {
         let passed = files.iter().take_while(whole).count();
         let at = from + passed;
         if files.get(passed).is_some_and(|file| hidden(&file)) {
-            self.go_to(at, end, Trailer::MAX)?;
+            self.go_to(at, end, Trailer::MAX, None)?;
             return Ok(true);
         }
         if passed > 0 {
@@ -236,10 +238,7 @@ impl Cursor for LevelCursor {
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
-        self.error = None;
-        let at = self.files.lower_bound(key);
-        let done = self.go_to(at, key, trailer);
-        self.latch(done)
+        self.seek_aimed(key, trailer, None)
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<()> {
@@ -299,6 +298,26 @@ impl Cursor for LevelCursor {
 
 /// Files that are hidden as a whole are passed without being opened.
 impl Skip for LevelCursor {
+    fn aim(&mut self, key: &[u8], trailer: Trailer) -> Aim {
+        let at = self.files.lower_bound(key);
+        match self.enter(Some(at)) {
+            Ok(Some(table)) => table.aim(key, trailer),
+            Ok(None) => None,
+            // The seek meets it again.
+            Err(_) => {
+                self.table = None;
+                None
+            }
+        }
+    }
+
+    fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, aim: Aim) -> Result<()> {
+        self.error = None;
+        let at = self.files.lower_bound(key);
+        let done = self.go_to(at, key, trailer, aim);
+        self.latch(done)
+    }
+
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool> {
         let done = self.over_forward(end, seq);
         self.latch(done)
@@ -315,6 +334,11 @@ impl Skip for LevelCursor {
 
     fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
         self.seen_whole(snapshot).map_or(0, |table| table.plain_behind(start, above))
+    }
+
+    #[inline]
+    fn is_newest(&self) -> bool {
+        self.table.as_ref().is_some_and(TableCursor::is_newest)
     }
 
     #[inline]

@@ -5,10 +5,21 @@
 //! each, and a single child costs none. Nothing is allocated once every child has been seen.
 
 use kv_core::{Cursor, SeqNo, Trailer};
+use kv_sstable::BlockPlace;
 use kv_vfs::testing::{bug, planted};
+
+/// Where a seek will have to look, as far as that can be told without reading.
+pub(crate) type Aim = Option<BlockPlace>;
 
 /// A cursor that can leave out a stretch which a range tombstone hides, without reading it.
 pub(crate) trait Skip: Cursor {
+    /// Has the processor fetch what [`Skip::seek_aimed`] with the same target will ask first. The
+    /// cursor may not be used before that, or before another positioning call.
+    fn aim(&mut self, key: &[u8], trailer: Trailer) -> Aim;
+
+    /// [`Cursor::seek`]; `aim` is what [`Skip::aim`] answered for the same target, or `None`.
+    fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, aim: Aim) -> Result<(), Self::Error>;
+
     /// Goes on to the first entry that is not below `end` or not older than `seq`, where that
     /// can be told without reading what lies between. Answers whether it moved; an answer of
     /// false means that the caller has to go step by step.
@@ -27,6 +38,9 @@ pub(crate) trait Skip: Cursor {
     /// than `above`. All but the first are reached by [`Skip::step_back`].
     fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize;
 
+    /// Whether no newer entry of the present key lies before this one. A false no costs time alone.
+    fn is_newest(&self) -> bool;
+
     /// Goes on to the next entry, which is plain.
     fn step_ahead(&mut self);
 
@@ -36,6 +50,10 @@ pub(crate) trait Skip: Cursor {
 
 /// So often in a row a child has to stay first before its plain entries are counted.
 const RUN: usize = 2;
+
+/// So many children look up where they will go before the first of them goes there, so that all wait
+/// for memory at the same time.
+const AIMED: usize = 8;
 
 /// The union of its children in internal order. Of two entries that are equal in key and
 /// trailer, the one of the earlier child comes first.
@@ -220,7 +238,7 @@ macro_rules! winner {
     };
 }
 
-impl<C: Cursor> Cursor for Merge<C>
+impl<C: Skip> Cursor for Merge<C>
 where
     C::Error: Clone,
 {
@@ -235,7 +253,15 @@ where
     }
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), C::Error> {
-        self.position(false, |_, child| child.seek(key, trailer))
+        let mut aims = [None; AIMED];
+        if self.children.len() > 1 {
+            for (aim, child) in aims.iter_mut().zip(&mut self.children) {
+                *aim = child.aim(key, trailer);
+            }
+        }
+        self.position(false, |i, child| {
+            child.seek_aimed(key, trailer, aims.get(i).copied().flatten())
+        })
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<(), C::Error> {
@@ -303,6 +329,22 @@ impl<C: Skip> Skip for Merge<C>
 where
     C::Error: Clone,
 {
+    fn aim(&mut self, _: &[u8], _: Trailer) -> Aim {
+        None
+    }
+
+    fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, _: Aim) -> Result<(), C::Error> {
+        self.seek(key, trailer)
+    }
+
+    #[inline]
+    fn is_newest(&self) -> bool {
+        let Some(winner) = self.winner.filter(|_| self.backward) else { return false };
+        let winner = &self.children[winner];
+        winner.is_newest()
+            && self.others.first().is_none_or(|&i| self.children[i].key() != winner.key())
+    }
+
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool, C::Error> {
         let Some(winner) = self.winner.filter(|_| !self.backward) else { return Ok(false) };
         match self.children[winner].skip_forward(end, seq) {

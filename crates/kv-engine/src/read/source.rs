@@ -1,7 +1,7 @@
 //! The places that a read merges: memtables, single tables, levels.
 
 use super::level::LevelCursor;
-use super::merge::Skip;
+use super::merge::{Aim, Skip};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use kv_core::{Cursor, SeqNo, Trailer};
@@ -101,6 +101,22 @@ impl Cursor for Source {
 }
 
 impl Skip for Source {
+    fn aim(&mut self, key: &[u8], trailer: Trailer) -> Aim {
+        match self {
+            Source::Mem(_) => None,
+            Source::Table(cursor, _) => cursor.aim(key, trailer),
+            Source::Level(cursor) => cursor.aim(key, trailer),
+        }
+    }
+
+    fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, aim: Aim) -> Result<()> {
+        match self {
+            Source::Mem(cursor) => Ok(cursor.seek(key, trailer)?),
+            Source::Table(cursor, _) => Ok(cursor.seek_aimed(key, trailer, aim)?),
+            Source::Level(cursor) => cursor.seek_aimed(key, trailer, aim),
+        }
+    }
+
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool> {
         match self {
             // A memtable mostly holds newer entries too, and its steps are cheap.
@@ -148,6 +164,11 @@ impl Skip for Source {
             Source::Table(..) => 0,
             Source::Level(cursor) => cursor.plain_behind(snapshot, start, above),
         }
+    }
+
+    #[inline]
+    fn is_newest(&self) -> bool {
+        each!(self, cursor => cursor.is_newest())
     }
 
     #[inline]

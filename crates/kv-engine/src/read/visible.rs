@@ -10,6 +10,7 @@
 //! the only one of its key) and no range tombstone is near, they are shown as they come, in both
 //! directions, without a look at key and trailer.
 
+mod backward;
 mod value;
 
 use super::cover::Cover;
@@ -60,7 +61,8 @@ enum At {
     Before,
     /// The same, and `value` is what points to the value.
     PointerBefore,
-    /// The cursor below stands on the entry shown, which is plain, and goes backward.
+    /// The cursor below stands on the entry shown, which is the only one of its key, and goes
+    /// backward.
     Plain,
 }
 
@@ -214,6 +216,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
             At::Nowhere => return self.nowhere(),
             At::Plain if plain => {
                 self.inner.step_back();
+                (self.below, self.value_at) = (true, 0);
                 return Ok(());
             }
             At::Before if plain => {
@@ -290,7 +293,12 @@ impl<C: Skip<Error = Error>> Visible<C> {
     fn take_plain_behind(&mut self) -> bool {
         let (inner, none) = (&self.inner, !self.cover.is_empty());
         let (snapshot, start) = (self.snapshot, self.lower.as_deref());
-        self.plain.take(|| if none { 0 } else { inner.plain_behind(snapshot, start, None) })
+        // Where the cursor below stands on the entry shown, that is one of them.
+        let shown = usize::from(self.at == At::Plain);
+        self.plain.take(|| match none {
+            true => 0,
+            false => inner.plain_behind(snapshot, start, None).saturating_sub(shown),
+        })
     }
 
     /// Stands nowhere, with the key that was shown in `key`.
@@ -393,92 +401,6 @@ impl<C: Skip<Error = Error>> Visible<C> {
             }
         }
         self.inner.next()
-    }
-
-    /// Finds the last visible key from where the cursor below stands, which is the oldest
-    /// version of a key.
-    fn backward(&mut self) -> Result<()> {
-        while self.inner.valid() {
-            let key = self.inner.key();
-            if self.lower.as_ref().is_some_and(|lower| key < lower) {
-                break;
-            }
-            self.key.clear();
-            self.key.extend_from_slice(key);
-            let Some(trailer) = self.pass_versions()? else { continue };
-            let cover = self.cover.over(&self.key);
-            if trailer.seq() < cover {
-                self.skipped += 1;
-                self.skip_under(cover)?;
-                continue;
-            }
-            self.covered = 0;
-            match shown(trailer, || &self.value, self.now_ms)? {
-                Some(Shown::From(at)) => {
-                    self.value.advance(at);
-                    self.arrive(At::Before);
-                    return Ok(());
-                }
-                Some(Shown::Pointer) => return self.show_pointer(At::PointerBefore),
-                None => {}
-            }
-            self.skipped += 1;
-        }
-        self.value = Bytes::new();
-        Ok(())
-    }
-
-    /// Goes back over all versions of `self.key`. Answers the newest one that the snapshot sees
-    /// and leaves its value in `self.value`.
-    #[inline]
-    fn pass_versions(&mut self) -> Result<Option<Trailer>> {
-        let mut newest = None;
-        let mut steps = 0;
-        loop {
-            let trailer = self.inner.trailer();
-            let seen = trailer.seq() <= self.snapshot;
-            if seen {
-                self.value = self.inner.value_bytes();
-                self.skipped += u64::from(newest.is_some());
-                newest = Some(trailer);
-            } else {
-                self.skipped += 1;
-            }
-            steps += 1;
-            if steps > MAX_STEPS {
-                if seen {
-                    // A newer one may be seen as well; this one is, so there is one to find.
-                    self.inner.seek(&self.key, Trailer::upper_bound(self.snapshot))?;
-                    if self.inner.valid() && self.inner.key() == self.key.as_slice() {
-                        self.value = self.inner.value_bytes();
-                        newest = Some(self.inner.trailer());
-                    }
-                }
-                self.inner.seek_before(&self.key)?;
-                return Ok(newest);
-            }
-            self.inner.prev()?;
-            if !self.inner.valid() || self.inner.key() != self.key.as_slice() {
-                return Ok(newest);
-            }
-        }
-    }
-
-    /// After a key under a range tombstone with sequence number `cover` was left backward: leaves
-    /// out what else the tombstone hides, where that pays.
-    #[cold]
-    fn skip_under(&mut self, cover: SeqNo) -> Result<()> {
-        self.covered += 1;
-        if self.covered >= COVERED_BEFORE_SKIP
-            && let Some(fragment) = self.cover.fragment()
-        {
-            let start = match &self.lower {
-                Some(lower) if lower > &fragment.start => lower,
-                _ => &fragment.start,
-            };
-            self.inner.skip_backward(start, cover)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,9 +1,13 @@
 //! Walks a block in both directions with one reused key buffer.
 
 use super::{Block, HEAD_LEN};
+use crate::cache::prefetch;
 use bytes::Bytes;
 use kv_core::Trailer;
 use std::sync::OnceLock;
+
+/// How many lines of values are fetched ahead of a walk: behind them the processor goes on alone.
+const VALUE_LINES: usize = 8;
 
 /// Stands on an entry of a block, or on none.
 pub(crate) struct BlockCursor {
@@ -85,6 +89,19 @@ impl BlockCursor {
         self.valid
     }
 
+    /// Has the processor fetch the values that follow in either direction: they lie side by side.
+    #[inline]
+    pub(crate) fn prefetch_values(&self, backward: bool) {
+        let range = self.block.value_range(self.index);
+        for line in 0..VALUE_LINES {
+            let at = match backward {
+                false => range.start.saturating_add(line * 64),
+                true => range.end.saturating_sub(line * 64 + 1),
+            };
+            prefetch(self.block.data(), at);
+        }
+    }
+
     pub(crate) fn invalidate(&mut self) {
         self.valid = false;
     }
@@ -124,6 +141,12 @@ impl BlockCursor {
         let behind = above.map_or(0, |key| self.block.lower_bound(key, Trailer::from_raw(0)));
         // The block before may end with newer versions of the first key.
         (self.index + 1).saturating_sub(first.max(behind).max(1))
+    }
+
+    /// Whether the entry before this one is there, and has another key.
+    #[inline]
+    pub(crate) fn is_newest(&self) -> bool {
+        self.valid && self.index > 0 && !self.block.same_key(self.index)
     }
 
     #[inline]

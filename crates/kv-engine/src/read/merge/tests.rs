@@ -114,6 +114,19 @@ impl Cursor for VecCursor {
 }
 
 impl Skip for VecCursor {
+    fn aim(&mut self, _: &[u8], _: Trailer) -> Aim {
+        None
+    }
+
+    fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, _: Aim) -> Result<(), Error> {
+        self.seek(key, trailer)
+    }
+
+    /// As a block's first entry, every fourth one does not know.
+    fn is_newest(&self) -> bool {
+        self.at.is_some_and(|at| at % BLOCK > 0 && self.entries[at - 1].0 != self.entries[at].0)
+    }
+
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool, Error> {
         let hidden = self.valid() && self.max_seq < seq && self.key() < end;
         if hidden {
