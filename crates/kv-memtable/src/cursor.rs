@@ -1,7 +1,9 @@
 //! Ordered access to a memtable.
 
 use crate::Memtable;
+use crate::ladder::Ladder;
 use crate::node::NodeId;
+use crate::skiplist::Target;
 use kv_core::{Cursor, Trailer};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,12 +11,21 @@ use std::sync::Arc;
 /// Walks the entries of a memtable, which it keeps alive. A step either way is O(1).
 pub struct MemCursor {
     table: Arc<Memtable>,
+    /// Holds most of what the cursor has to meet.
+    ladder: Option<Arc<Ladder>>,
     at: Option<NodeId>,
 }
 
 impl MemCursor {
     pub(crate) fn new(table: Arc<Memtable>) -> MemCursor {
-        MemCursor { table, at: None }
+        let ladder = table.ordered().ladder();
+        MemCursor { table, ladder, at: None }
+    }
+
+    /// An entry before the target, mostly the last one.
+    #[inline]
+    fn near(&self, target: &Target<'_>) -> Option<NodeId> {
+        self.ladder.as_ref()?.before(self.table.ordered().list(), target)
     }
 
     #[expect(clippy::expect_used, reason = "the trait promises the panic")]
@@ -70,14 +81,16 @@ impl Cursor for MemCursor {
 
     fn seek(&mut self, key: &[u8], trailer: Trailer) -> Result<(), Infallible> {
         let list = self.table.ordered().list();
-        let at = list.seek(&list.target(key, trailer));
+        let target = list.target(key, trailer);
+        let at = list.seek_from(self.near(&target), &target);
         self.stand_forward(at);
         Ok(())
     }
 
     fn seek_before(&mut self, key: &[u8]) -> Result<(), Infallible> {
         let list = self.table.ordered().list();
-        let at = list.seek_before(&list.target(key, Trailer::MAX));
+        let target = list.target(key, Trailer::MAX);
+        let at = list.seek_before_from(self.near(&target), &target);
         self.stand_backward(at);
         Ok(())
     }

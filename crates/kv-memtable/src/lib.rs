@@ -39,6 +39,7 @@ mod arena;
 mod chunk;
 mod cursor;
 mod index;
+mod ladder;
 mod memtable;
 mod node;
 mod ordered;

@@ -268,9 +268,10 @@ impl Memtable {
         Sorted::new(Arc::clone(self))
     }
 
-    /// The bytes in use: entries, range tombstones and the index.
+    /// The bytes in use: entries, what finds and orders them, and range tombstones.
     pub fn memory(&self) -> usize {
-        self.ordered.list().nodes().used() + self.index.memory() + self.tombstones.memory()
+        let list = self.ordered.list().nodes().used() + self.ordered.memory();
+        list + self.index.memory() + self.tombstones.memory()
     }
 
     /// How many entries, range tombstones not counted.

@@ -9,11 +9,13 @@
 //! also if another thread did the work: `linked` counts up to `pushed` only after the last node of
 //! a stack is in the list.
 
+use crate::ladder::{Ladder, Late};
 use crate::node::NodeId;
 use crate::pending::Pending;
 use crate::skiplist::Skiplist;
 use crate::sort;
-use crate::sync::{AtomicU32, Mutex, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Mutex, Ordering};
+use std::sync::Arc;
 
 /// From how many entries on that are not ordered an insert orders them, where order is wanted:
 /// enough to share the way through the list, few enough that nobody waits long.
@@ -24,13 +26,30 @@ pub(crate) struct Ordered {
     pending: Pending,
     /// How many entries the list holds; changed by whoever holds the lock, after they are linked.
     linked: AtomicU32,
-    /// The same number, for the one thread that links.
-    linker: Mutex<u32>,
+    linker: Mutex<Linker>,
+    ladder: Mutex<Option<Arc<Ladder>>>,
+    /// The bytes of the ladder.
+    ladder_memory: AtomicUsize,
+}
+
+/// What the one thread that links knows.
+#[derive(Default)]
+struct Linker {
+    /// How many entries the list holds.
+    linked: u32,
+    late: Late,
 }
 
 impl Ordered {
     pub(crate) fn new(list: Skiplist) -> Ordered {
-        Ordered { list, pending: Pending::new(), linked: AtomicU32::new(0), linker: Mutex::new(0) }
+        Ordered {
+            list,
+            pending: Pending::new(),
+            linked: AtomicU32::new(0),
+            linker: Mutex::new(Linker::default()),
+            ladder: Mutex::new(None),
+            ladder_memory: AtomicUsize::new(0),
+        }
     }
 
     /// The list, and the nodes of all entries, whether they are in it or not.
@@ -51,6 +70,19 @@ impl Ordered {
         self.pending.pushed() as usize
     }
 
+    /// The bytes of memory beside the list.
+    pub(crate) fn memory(&self) -> usize {
+        self.ladder_memory.load(Ordering::Relaxed)
+    }
+
+    /// The present ladder, if there is one.
+    pub(crate) fn ladder(&self) -> Option<Arc<Ladder>> {
+        match self.memory() {
+            0 => None,
+            _ => self.ladder.lock().clone(),
+        }
+    }
+
     /// Puts into the list what is not there yet.
     pub(crate) fn order(&self) {
         if self.waiting() > 0 {
@@ -62,9 +94,9 @@ impl Ordered {
     #[inline]
     pub(crate) fn order_if_long(&self) {
         if self.waiting() >= LONG
-            && let Some(mut linked) = self.linker.try_lock()
+            && let Some(mut linker) = self.linker.try_lock()
         {
-            self.link_pending(&mut linked);
+            self.link_pending(&mut linker);
         }
     }
 
@@ -76,29 +108,35 @@ impl Ordered {
         self.pending.pushed().wrapping_sub(linked)
     }
 
-    fn link_pending(&self, linked: &mut u32) {
+    fn link_pending(&self, linker: &mut Linker) {
         let nodes = self.list.nodes();
-        let expected = self.pending.pushed().wrapping_sub(*linked) as usize;
+        let expected = self.pending.pushed().wrapping_sub(linker.linked) as usize;
         let all = sort::collect(nodes, self.pending.take(), expected);
         let sorted = sort::sort(nodes, all, self.list.prefix_len());
         self.list.link_all(&sorted);
-        *linked = linked.wrapping_add(sorted.len() as u32);
-        self.linked.store(*linked, Ordering::Release);
+        linker.linked = linker.linked.wrapping_add(sorted.len() as u32);
+        self.linked.store(linker.linked, Ordering::Release);
+        linker.late.add(&sorted);
+        let old = self.ladder();
+        if let Some(ladder) = linker.late.ladder(&self.list, old.as_deref()) {
+            self.ladder_memory.store(ladder.memory(), Ordering::Relaxed);
+            *self.ladder.lock() = Some(Arc::new(ladder));
+        }
     }
 
     /// All entries so far in order, without the list; `None` where some are in the list, which
     /// then holds all.
     pub(crate) fn sorted(&self) -> Option<Vec<NodeId>> {
         let nodes = self.list.nodes();
-        let linked = self.linker.lock();
-        if *linked > 0 {
-            drop(linked);
+        let linker = self.linker.lock();
+        if linker.linked > 0 {
+            drop(linker);
             self.order();
             return None;
         }
         // Under the lock, for whoever links a node changes the place of its link to the next.
         let all = sort::collect(nodes, self.pending.top(), self.len());
-        drop(linked);
+        drop(linker);
         Some(sort::sort(nodes, all, self.list.prefix_len()))
     }
 }

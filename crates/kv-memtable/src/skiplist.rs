@@ -31,6 +31,14 @@ pub(crate) struct Target<'a> {
     trailer: Trailer,
 }
 
+impl Target<'_> {
+    /// The word by which most nodes are told apart.
+    #[inline]
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+}
+
 /// Two neighbours, between which a target belongs.
 struct Gap {
     before: NodeId,
@@ -89,7 +97,7 @@ impl Skiplist {
 
     /// Whether a node (not the root) sorts before the target.
     #[inline]
-    fn is_before(&self, node: NodeId, target: &Target<'_>) -> bool {
+    pub(crate) fn is_before(&self, node: NodeId, target: &Target<'_>) -> bool {
         let head = self.nodes.head(node);
         if head != target.head {
             return head < target.head;
@@ -226,6 +234,27 @@ impl Skiplist {
         before
     }
 
+    /// The gap of the target, from a node before it that is mostly the very neighbour: up as long as
+    /// there is a node to pass, and down again. Without such a node, from the top.
+    #[inline]
+    fn find_from(&self, from: Option<NodeId>, target: &Target<'_>) -> Gap {
+        let Some(mut before) = from else { return self.find(target) };
+        let Some(next) = self.passes(before, 0, target) else { return self.walk(before, target) };
+        before = next;
+        let mut level = self.nodes.height(before) - 1;
+        while let Some(next) = self.passes(before, level, target) {
+            before = next;
+            level = self.nodes.height(before) - 1;
+        }
+        while level > 0 {
+            level -= 1;
+            while let Some(next) = self.passes(before, level, target) {
+                before = next;
+            }
+        }
+        self.walk(before, target)
+    }
+
     /// The gap of the target at level 0.
     #[inline]
     fn find(&self, target: &Target<'_>) -> Gap {
@@ -259,9 +288,19 @@ impl Skiplist {
         self.find(target).behind
     }
 
-    /// The last entry before the target.
-    pub(crate) fn seek_before(&self, target: &Target<'_>) -> Option<NodeId> {
-        self.entry(self.find(target).before)
+    /// [`Skiplist::seek`], from an entry before the target.
+    #[inline]
+    pub(crate) fn seek_from(&self, from: Option<NodeId>, target: &Target<'_>) -> Option<NodeId> {
+        self.find_from(from, target).behind
+    }
+
+    /// The last entry before the target, from an entry before the target.
+    pub(crate) fn seek_before_from(
+        &self,
+        from: Option<NodeId>,
+        target: &Target<'_>,
+    ) -> Option<NodeId> {
+        self.entry(self.find_from(from, target).before)
     }
 
     pub(crate) fn first(&self) -> Option<NodeId> {

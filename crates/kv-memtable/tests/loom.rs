@@ -13,6 +13,8 @@ mod arena;
 mod chunk;
 #[path = "../src/index.rs"]
 mod index;
+#[path = "../src/ladder.rs"]
+mod ladder;
 #[path = "../src/node.rs"]
 mod node;
 #[path = "../src/ordered.rs"]

@@ -5,6 +5,7 @@
 mod capacity;
 mod concurrent_inserts;
 mod cursor_order;
+mod long;
 mod model;
 mod range_deletes;
 mod versions;
