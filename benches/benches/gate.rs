@@ -44,6 +44,9 @@ const OPERATIONS: &[Operation] = &[
     ("store miss", COUNT, store_miss),
     ("store step", COUNT, store_step),
     ("store seek", COUNT / 4, store_seek),
+    ("transaction", COUNT / 4, transaction),
+    ("transaction scan", COUNT, transaction_scan),
+    ("put beside one", COUNT, put_beside_one),
 ];
 
 fn main() {
@@ -188,12 +191,51 @@ fn user_keys(odd: u64) -> Vec<[u8; 15]> {
 }
 
 /// On a real file: the kernel's part of a write is not counted, and a file in memory would be.
-fn store_put(count: u64) {
+fn real_store() -> (tempfile::TempDir, Db) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let options = options(&memory()).file_system(Arc::new(StdFs::new()));
     let db = Db::open(dir.path(), options).unwrap();
+    (dir, db)
+}
+
+fn store_put(count: u64) {
+    let (_dir, db) = real_store();
     let keys = user_keys(0);
     let value = value(7);
+    measured(count, &mut |n| db.put(keys[n as usize], value).unwrap());
+}
+
+/// One that reads a key and sets it.
+fn transaction(count: u64) {
+    let (_dir, db) = real_store();
+    let keys = user_keys(0);
+    keys.iter().for_each(|key| db.put(key, value(7)).unwrap());
+    let value = value(7);
+    measured(count, &mut |n| {
+        let mut tx = db.transaction();
+        let key = keys[n as usize];
+        black_box(tx.get(key).unwrap().unwrap());
+        tx.put(key, value);
+        tx.commit().unwrap();
+    });
+}
+
+/// A pair of a range that a transaction reads, with nothing of its own in it.
+fn transaction_scan(count: u64) {
+    let (db, _) = warm_store();
+    let mut tx = db.transaction();
+    let mut pairs = tx.range::<&[u8]>(..);
+    measured(count, &mut |_| {
+        black_box(pairs.next().unwrap().unwrap());
+    });
+}
+
+/// A put while a transaction is open.
+fn put_beside_one(count: u64) {
+    let (_dir, db) = real_store();
+    let keys = user_keys(0);
+    let value = value(7);
+    let _open = db.transaction();
     measured(count, &mut |n| db.put(keys[n as usize], value).unwrap());
 }
 

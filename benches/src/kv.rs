@@ -3,7 +3,7 @@
 use crate::seen::Seen;
 use crate::store::{Direction, Engine, Session, Settings, Store};
 use anyhow::{Context, Result};
-use kv_engine::{Cursor, Db, Options, WriteBatch};
+use kv_engine::{Cursor, Db, ErrorKind, Options, WriteBatch};
 use std::path::Path;
 use std::time::Duration;
 
@@ -166,6 +166,21 @@ impl Session for KvSession<'_> {
             }
         }
         Ok(count)
+    }
+
+    fn update(&mut self, pairs: &[(&[u8], &[u8])], seen: &mut Seen) -> Result<bool> {
+        let mut tx = self.db.transaction();
+        for (key, value) in pairs {
+            if let Some(held) = tx.get(key)? {
+                seen.add(key, &held);
+            }
+            tx.put(key, value);
+        }
+        match tx.commit() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn refresh(&mut self) -> Result<()> {

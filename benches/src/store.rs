@@ -6,7 +6,7 @@
 //! an iterator, a read transaction or a batch from one call to the next.
 
 use crate::seen::Seen;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::Path;
 
 /// What a store is opened with, the same for every engine.
@@ -159,6 +159,18 @@ pub trait Session {
         limit: u64,
         seen: &mut Seen,
     ) -> Result<u64>;
+
+    /// Reads each key and sets it to the value beside it, in one serializable transaction; shows
+    /// what was read to `seen`, and answers whether it committed. Where another commit came first
+    /// nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Where the engine cannot.
+    fn update(&mut self, pairs: &[(&[u8], &[u8])], seen: &mut Seen) -> Result<bool> {
+        let _ = (pairs, seen);
+        bail!("this engine has no transactions here")
+    }
 
     /// What follows sees every write that has returned by now.
     ///

@@ -48,7 +48,9 @@ impl Workload {
     /// Whether it may begin only where no key is missing: what it reads could not be checked
     /// otherwise, because keys would appear meanwhile.
     pub(crate) fn needs_all_keys(self) -> bool {
-        self == Workload::ReadWhileWriting || self.name().starts_with("ycsb")
+        self == Workload::ReadWhileWriting
+            || self.name().starts_with("ycsb")
+            || self.name().starts_with("transact")
     }
 
     /// Whether everything is read behind it: what it lost would be noticed nowhere else.
@@ -112,6 +114,12 @@ workloads! {
     YcsbE = "ycsbe", Changes;
     /// YCSB F: half reads, half reads with an update behind
     YcsbF = "ycsbf", Changes;
+    /// Transactions that read two random keys and set both
+    Transact0 = "transact0", Changes;
+    /// The same, every tenth of them on the same 16 keys
+    Transact10 = "transact10", Changes;
+    /// The same, nine of ten on the same 16 keys
+    Transact90 = "transact90", Changes;
     /// Opens the store after a clean close
     Open = "open", Reads;
     /// Opens a store whose process was killed with 64 MiB of keys and values in its log

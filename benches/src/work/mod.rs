@@ -2,6 +2,7 @@
 
 mod beside;
 mod read;
+mod transact;
 mod whole;
 mod write;
 mod ycsb;
@@ -36,6 +37,9 @@ pub(crate) fn run(bench: &mut Bench<'_>, workload: Workload, steps: u64) -> Resu
         | Workload::YcsbD
         | Workload::YcsbE
         | Workload::YcsbF => ycsb::run(bench, workload),
+        Workload::Transact0 => transact::run(bench, workload, 0),
+        Workload::Transact10 => transact::run(bench, workload, 10),
+        Workload::Transact90 => transact::run(bench, workload, 90),
         Workload::Open => whole::open(bench),
         Workload::OpenLog => whole::open_log(bench),
         Workload::Compact => whole::maintain(bench, workload, |store| store.compact()),

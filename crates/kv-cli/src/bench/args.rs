@@ -127,7 +127,8 @@ Examples:
   kv bench fillrandom readrandom seekrandom --keys 2m --threads 2
   kv bench fillsync --threads 8 --seconds 10 --dir /mnt/disk
   kv bench readrandom --keys 10m --cache 128m --warm
-  kv bench ycsba ycsbe --value-size 1000 --json"
+  kv bench ycsba ycsbe --value-size 1000 --json
+  kv bench transact0 transact10 transact90 --threads 8 --seconds 2 --ops 1g"
 }
 
 pub(crate) fn about() -> String {

@@ -47,14 +47,23 @@ fn every_workload_runs_and_counts() {
     let all = "fillseq readseq readreverse readrandom readmissing seekrandom overwrite overwritewait \
                flush settle compact deleterandom readrandom readseq deleterange readreverse \
                fillbatch readseq fillsync fillrandom readwhilewriting ycsba ycsbb ycsbc ycsbd ycsbe \
-               ycsbf open openlog";
+               ycsbf transact0 transact10 transact90 open openlog";
     let rows = rows(&kv, &format!("{all} {SMALL} --seek-steps 10,100 --write-rate 1000"));
     let wanted = all.replace("seekrandom", "seekrandom/10 seekrandom/100");
     assert_eq!(names(&rows), wanted.split_whitespace().collect::<Vec<_>>());
     let operations = |name| row(&rows, name)["operations"].as_u64().unwrap();
     let entries = |name| row(&rows, name)["entries_read"].as_u64().unwrap();
-    for name in ["fillseq", "fillrandom", "fillbatch", "overwrite", "readrandom", "ycsba", "ycsbf"]
-    {
+    for name in [
+        "fillseq",
+        "fillrandom",
+        "fillbatch",
+        "overwrite",
+        "readrandom",
+        "ycsba",
+        "ycsbf",
+        "transact0",
+        "transact90",
+    ] {
         assert_eq!(operations(name), 3000, "{name}");
     }
     assert_eq!((operations("fillsync"), operations("overwritewait")), (3, 12_000));
@@ -156,7 +165,7 @@ fn a_temporary_store_leaves_nothing_behind() {
 fn keys_with_long_prefixes_and_several_threads() {
     let kv = Kv::new();
     let args = "fillseq fillbatch readrandom readmissing seekrandom readseq ycsbd ycsbe deleterandom \
-                readwhilewriting --threads 3 --key-shape prefix";
+                readwhilewriting transact10 transact90 --threads 3 --key-shape prefix";
     let rows = rows(&kv, &format!("{args} {SMALL}"));
     assert_eq!(row(&rows, "readrandom")["key_bytes"], 60);
     assert_eq!(row(&rows, "readseq")["entries_read"], 3 * 3000);
