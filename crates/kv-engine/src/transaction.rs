@@ -161,6 +161,12 @@ impl Transaction {
         self
     }
 
+    /// Whether its isolation is [`Isolation::Serializable`]: for layers that need it.
+    #[doc(hidden)]
+    pub fn is_serializable(&self) -> bool {
+        self.isolation == Isolation::Serializable
+    }
+
     /// A key's value: the transaction's own, or that of its snapshot.
     ///
     /// ```

@@ -42,6 +42,10 @@ pub enum Error {
     /// An index was created or dropped by another handle than this one and its clones.
     #[error("the indexes of the table were changed by another handle; open the table again")]
     Outdated,
+    /// A row was to be written in a transaction of `Isolation::Snapshot`, which would not notice
+    /// that an index was created or dropped meanwhile. Nothing was written.
+    #[error("a table is written in serializable transactions only, and this one is not")]
+    NotSerializable,
     /// What is declared and what is stored do not go together, or a name cannot be used.
     #[error("{0}")]
     Declaration(String),
@@ -67,7 +71,7 @@ impl Error {
             Error::Declaration(_) | Error::TooDeep(_) => ErrorKind::InvalidArgument,
             Error::NoIndex { .. } | Error::NotReady { .. } => ErrorKind::NotFound,
             Error::Changed => ErrorKind::Conflict,
-            Error::Outdated => ErrorKind::InvalidArgument,
+            Error::Outdated | Error::NotSerializable => ErrorKind::InvalidArgument,
             Error::Damaged { .. } => ErrorKind::Corruption,
         }
     }

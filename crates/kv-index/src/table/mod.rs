@@ -6,8 +6,8 @@
 //! * **An entry never disagrees with its row.** All writes of a table go through it; each reads
 //!   the row that it replaces and the schema's generation in its transaction, so a commit that
 //!   changed either is a conflict.
-//! * **A unique index has one row for each list of columns**, whatever the isolation: its entries'
-//!   keys are the columns alone, so two that claim them write the same key.
+//! * **A unique index has one row for each list of columns**: its entries' keys are the columns
+//!   alone, so two that claim them write the same key.
 //! * **An index is created and dropped while the table is used.** From its creation on every write
 //!   keeps it (*building*); [`Table::build`] adds the rows from before; then it is read (*ready*).
 //!   A crash anywhere between is gone on from, by the next `build` or, for a drop, by the next
@@ -88,8 +88,9 @@ impl Table {
     }
 
     /// The table inside a transaction, whose reads and writes are that one's. It must be
-    /// serializable: under snapshot isolation a write misses an index that is created meanwhile.
-    /// Afterwards the transaction is within the default keyspace.
+    /// serializable to write: under snapshot isolation it would miss an index that is created
+    /// meanwhile, so [`Error::NotSerializable`] refuses that. Afterwards the transaction is within
+    /// the default keyspace.
     ///
     /// ```
     /// # use kv_index::Table;

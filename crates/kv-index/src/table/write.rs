@@ -82,6 +82,9 @@ impl<'a> TableIn<'a> {
         row: Option<&[u8]>,
         may_replace: bool,
     ) -> Result<Option<Bytes>> {
+        if !self.tx.is_serializable() {
+            return Err(Error::NotSerializable);
+        }
         let kept = current(self.table, self.tx)?;
         let rows = &self.table.shared.rows;
         let old = self.tx.within(rows).get(key)?;

@@ -197,16 +197,29 @@ fn an_error_in_a_body_takes_all_of_it_back() {
 fn two_transactions_do_not_both_claim_the_same_columns() {
     let db = memory();
     let table = open(&db, all());
-    for isolation in [kv_engine::Isolation::Serializable, kv_engine::Isolation::Snapshot] {
-        let mut a = db.transaction().isolation(isolation);
-        let mut b = db.transaction().isolation(isolation);
-        table.within(&mut a).upsert("a", [1, 1, 1]).unwrap();
-        table.within(&mut b).upsert("b", [1, 1, 1]).unwrap();
-        a.commit().unwrap();
-        assert_eq!(b.commit().unwrap_err().kind(), ErrorKind::Conflict);
-        assert_same(&table, &Model::from([(b"a".to_vec(), vec![1, 1, 1])]));
-        table.delete("a").unwrap();
-    }
+    let (mut a, mut b) = (db.transaction(), db.transaction());
+    table.within(&mut a).upsert("a", [1, 1, 1]).unwrap();
+    table.within(&mut b).upsert("b", [1, 1, 1]).unwrap();
+    a.commit().unwrap();
+    assert_eq!(b.commit().unwrap_err().kind(), ErrorKind::Conflict);
+    assert_same(&table, &Model::from([(b"a".to_vec(), vec![1, 1, 1])]));
+}
+
+#[test]
+fn under_snapshot_isolation_rows_are_read_and_not_written() {
+    let db = memory();
+    let table = open(&db, all());
+    table.insert("a", [1, 1, 1]).unwrap();
+    let mut tx = db.transaction().isolation(kv_engine::Isolation::Snapshot);
+    let refused = table.within(&mut tx).insert("b", [2, 2, 2]).unwrap_err();
+    assert!(matches!(refused, Error::NotSerializable));
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert!(matches!(table.within(&mut tx).upsert("a", [2, 2, 2]), Err(Error::NotSerializable)));
+    assert!(matches!(table.within(&mut tx).delete("a"), Err(Error::NotSerializable)));
+    assert_eq!(table.within(&mut tx).get("a").unwrap().as_deref(), Some(&[1, 1, 1][..]));
+    assert_eq!(table.within(&mut tx).index("by_mark").unwrap().get(1).count(), 1);
+    tx.commit().unwrap();
+    assert_same(&table, &Model::from([(b"a".to_vec(), vec![1, 1, 1])]));
 }
 
 #[test]
