@@ -3,9 +3,11 @@
 //! there, alone. Beside it the known anomalies, one by one.
 
 mod anomalies;
+mod histories;
 mod history;
 mod judge;
 mod order;
+mod tables;
 mod work;
 
 use crate::report::Row;
@@ -38,7 +40,10 @@ pub(crate) fn quick() -> Result<Vec<Row>> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
-    Ok(vec![anomalies::run(), replay(arguments)?])
+    let mut rows = vec![anomalies::run(), replay(arguments)?];
+    rows.push(tables::run());
+    rows.extend(histories::run(arguments.from));
+    Ok(rows)
 }
 
 /// How often something was met.

@@ -144,7 +144,7 @@ impl Table {
 
     /// The store's own retries; an error of this crate takes the writes back and goes through it.
     fn transact_once<T>(&self, body: &mut dyn FnMut(&mut Transaction) -> Result<T>) -> Result<T> {
-        self.shared.db.transact(|tx| {
+        let answer = self.shared.db.transact(|tx| {
             let before = tx.savepoint();
             match body(tx) {
                 Err(Error::Store(error)) => Err(error),
@@ -154,7 +154,9 @@ impl Table {
                 }
                 Ok(answer) => Ok(Ok(answer)),
             }
-        })?
+        })?;
+        write::late()?;
+        answer
     }
 
     /// A row, `None` where there is none.

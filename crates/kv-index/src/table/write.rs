@@ -8,6 +8,8 @@ use crate::index::entry::{Stored, owner, stored};
 use crate::index::read::Index;
 use crate::index::source::Inside;
 use kv_engine::{Bytes, Transaction};
+use kv_vfs::testing::{bug, planted};
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -101,6 +103,9 @@ impl<'a> TableIn<'a> {
             };
             changes.extend(check(self.tx, key, change)?);
         }
+        if planted(bug::INDEX_WRITTEN_AFTER_ROW) {
+            LATE.with_borrow_mut(|late| late.append(&mut changes));
+        }
         for Change { index, old, new } in changes {
             let tx = self.tx.within(&index.space);
             if let Some(old) = old {
@@ -123,6 +128,27 @@ impl<'a> TableIn<'a> {
     fn leave(&mut self) {
         self.tx.within(&self.table.shared.home);
     }
+}
+
+thread_local! {
+    /// Entries that a planted bug kept from their transaction.
+    static LATE: RefCell<Vec<Change>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes the entries that a planted bug kept back: there are none in a usual build.
+pub(super) fn late() -> Result<()> {
+    if !planted(bug::INDEX_WRITTEN_AFTER_ROW) {
+        return Ok(());
+    }
+    for Change { index, old, new } in LATE.take() {
+        if let Some(old) = old {
+            index.space.delete(old.key)?;
+        }
+        if let Some(new) = new {
+            index.space.put(new.key, new.value)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the handle keeps, if that is what the transaction sees: the generation counts as read.

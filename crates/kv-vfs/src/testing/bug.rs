@@ -114,12 +114,14 @@ pub const RANGE_READS_NOT_VALIDATED: u8 = 111;
 pub const PLAIN_PUTS_NOT_NOTED: u8 = 112;
 /// What was committed lately is forgotten when the youngest transaction begins.
 pub const WINDOW_TRIMMED_EARLY: u8 = 113;
+/// The entries of a row's indexes are written behind its transaction, not in it.
+pub const INDEX_WRITTEN_AFTER_ROW: u8 = 114;
 /// Writes that were on their way when a transaction began are not noted for it: for the models
 /// alone.
 pub const WINDOW_MISSES_WHAT_IS_ON_ITS_WAY: u8 = 103;
 
-/// Those of transactions: number, name, and what it is.
-pub const TRANSACTIONS: [(u8, &str, &str); 3] = [
+/// Those of transactions and indexes: number, name, and what it is.
+pub const TRANSACTIONS: [(u8, &str, &str); 4] = [
     (
         RANGE_READS_NOT_VALIDATED,
         "RANGE_READS_NOT_VALIDATED",
@@ -134,6 +136,11 @@ pub const TRANSACTIONS: [(u8, &str, &str); 3] = [
         WINDOW_TRIMMED_EARLY,
         "WINDOW_TRIMMED_EARLY",
         "What was committed lately is forgotten when the youngest transaction begins.",
+    ),
+    (
+        INDEX_WRITTEN_AFTER_ROW,
+        "INDEX_WRITTEN_AFTER_ROW",
+        "The entries of a row's indexes are written behind its transaction, not in it.",
     ),
 ];
 
