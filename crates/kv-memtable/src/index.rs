@@ -95,28 +95,31 @@ impl Index {
         }
     }
 
-    /// The first entry of the hash's chain that `is_it` says is it. That is asked of other keys'
-    /// entries too.
+    /// The head of the chain that may have an entry with the hash, if one may.
     #[inline]
-    pub(crate) fn find(&self, nodes: &Nodes, hash: u64, is_it: impl Fn(NodeId) -> bool) -> Found {
-        let (tag, mut at) = self.bucket(hash).load();
+    pub(crate) fn chain(&self, hash: u64) -> Option<NodeId> {
+        let (tag, head) = self.bucket(hash).load();
         let bits = bits(hash);
-        if tag & bits != bits {
-            return Found::Nothing;
-        }
-        for _ in 0..MAX_STEPS {
-            let Some(node) = at else { return Found::Nothing };
-            if is_it(node) {
-                return Found::Entry(node);
-            }
-            at = nodes.chain(node).load();
-        }
-        Found::Far
+        head.filter(|_| tag & bits == bits)
     }
 
     pub(crate) fn memory(&self) -> usize {
         self.buckets.len() * size_of::<u64>()
     }
+}
+
+/// The first entry of a chain that `is_it` says is it. That is asked of other keys' entries too.
+#[inline]
+pub(crate) fn find(nodes: &Nodes, head: NodeId, is_it: impl Fn(NodeId) -> bool) -> Found {
+    let mut at = Some(head);
+    for _ in 0..MAX_STEPS {
+        let Some(node) = at else { return Found::Nothing };
+        if is_it(node) {
+            return Found::Entry(node);
+        }
+        at = nodes.chain(node).load();
+    }
+    Found::Far
 }
 
 /// Links a node into a chain behind `before`, which is newer.

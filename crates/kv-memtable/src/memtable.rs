@@ -3,7 +3,7 @@
 
 use crate::chunk::Pool;
 use crate::cursor::MemCursor;
-use crate::index::{Found, Index};
+use crate::index::{self, Found, Index};
 use crate::node::{self, NodeCell, NodeId};
 use crate::ordered::Ordered;
 use crate::skiplist::Skiplist;
@@ -195,9 +195,10 @@ impl Memtable {
     /// lies over it. `hash` is [`kv_core::hash64`] of the key.
     #[inline]
     pub fn get(&self, key: &[u8], hash: u64, snapshot: SeqNo) -> Option<(Trailer, &[u8])> {
+        let head = self.index.chain(hash)?;
         let list = self.ordered.list();
         let (nodes, target) = (list.nodes(), list.target(key, Trailer::upper_bound(snapshot)));
-        let node = match self.index.find(nodes, hash, |node| list.answers(node, &target)) {
+        let node = match index::find(nodes, head, |node| list.answers(node, &target)) {
             Found::Entry(node) => node,
             Found::Nothing => return None,
             Found::Far => {

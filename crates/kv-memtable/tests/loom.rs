@@ -210,9 +210,10 @@ impl Table {
     }
 
     fn get(&self, key: &[u8], snapshot: SeqNo) -> Option<SeqNo> {
+        let head = self.index.chain(hash(key))?;
         let target = self.list.target(key, Trailer::upper_bound(snapshot));
         let nodes = self.list.nodes();
-        match self.index.find(nodes, hash(key), |node| self.list.answers(node, &target)) {
+        match index::find(nodes, head, |node| self.list.answers(node, &target)) {
             Found::Entry(node) => {
                 assert_eq!(nodes.value(node), key);
                 Some(nodes.trailer(node).seq())
