@@ -39,9 +39,9 @@ pub struct TableCursor {
     /// Of a cursor that scans.
     window: Option<Window>,
     /// The top index, where the table does not hold it.
-    top: Option<Block>,
+    top: Option<Box<Block>>,
     /// The loaded partition, where the table does not hold it.
-    partition: Option<Partition>,
+    partition: Option<Box<Partition>>,
     /// Which partition is loaded, if any.
     partition_at: Option<usize>,
     /// Which block of the partition is loaded, if any.
@@ -171,7 +171,7 @@ impl TableCursor {
         if self.top_index().is_none() {
             self.top = match self.table.top()? {
                 Held::Pinned(_) => None,
-                Held::Cached(top) => Some(top),
+                Held::Cached(top) => Some(Box::new(top)),
             };
         }
         Ok(self.top_index().map_or(0, Block::count))
@@ -180,7 +180,7 @@ impl TableCursor {
     /// The loaded top index.
     #[inline]
     fn top_index(&self) -> Option<&Block> {
-        self.table.held_top().or(self.top.as_ref())
+        self.table.held_top().or(self.top.as_deref())
     }
 
     /// Loads partition `p`, which exists; answers how many blocks it has.
@@ -188,11 +188,14 @@ impl TableCursor {
         if self.partition_at != Some(p) {
             (self.partition_at, self.block_at) = (None, None);
             let Some(top) = self.top_index() else { return Ok(0) };
-            let partition = match self.table.partition(top, p, self.window.is_none())? {
-                Held::Pinned(_) => None,
-                Held::Cached(partition) => Some(partition),
-            };
-            (self.partition, self.partition_at) = (partition, Some(p));
+            match self.table.partition(top, p, self.window.is_none())? {
+                Held::Pinned(_) => self.partition = None,
+                Held::Cached(partition) => match &mut self.partition {
+                    Some(place) => **place = partition,
+                    None => self.partition = Some(Box::new(partition)),
+                },
+            }
+            self.partition_at = Some(p);
         }
         let count = self.blocks();
         if count == 0 {

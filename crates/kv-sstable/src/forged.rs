@@ -236,6 +236,10 @@ proptest! {
                 let _ = (block.same_key(i), block.key_equals(i, &key));
             }
             prop_assert!(block.lower_bound(&key, Trailer::MAX) <= block.count());
+            for i in 0..=block.count() {
+                prop_assert!(block.lower_bound_from(i, &key) <= block.count());
+                prop_assert!(block.lower_bound_before(i, &key, Trailer::MAX) <= block.count());
+            }
             let _ = block.shape();
         }
     }

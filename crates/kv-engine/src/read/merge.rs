@@ -48,9 +48,6 @@ pub(crate) trait Skip: Cursor {
     fn step_back(&mut self);
 }
 
-/// So often in a row a child has to stay first before its plain entries are counted.
-const RUN: usize = 2;
-
 /// So many children look up where they will go before the first of them goes there, so that all wait
 /// for memory at the same time.
 const AIMED: usize = 8;
@@ -64,8 +61,6 @@ pub(crate) struct Merge<C: Cursor> {
     /// The other valid children, a binary heap whose root is the runner-up.
     others: Vec<usize>,
     backward: bool,
-    /// How often the winner has won since it became one, up to [`RUN`].
-    streak: usize,
     error: Option<C::Error>,
     /// Keeps the key while the others are moved on a change of direction.
     turning: Vec<u8>,
@@ -78,15 +73,7 @@ where
     /// Merges `children`, the newest first. Not valid until positioned.
     pub(crate) fn new(children: Vec<C>) -> Merge<C> {
         let others = Vec::with_capacity(children.len());
-        Merge {
-            children,
-            winner: None,
-            others,
-            backward: false,
-            streak: 0,
-            error: None,
-            turning: Vec::new(),
-        }
+        Merge { children, winner: None, others, backward: false, error: None, turning: Vec::new() }
     }
 
     /// Positions every child with `go` and finds the winner.
@@ -99,7 +86,6 @@ where
         self.error = None;
         self.backward = backward;
         self.others.clear();
-        self.streak = 0;
         for (i, child) in self.children.iter_mut().enumerate() {
             if let Err(error) = go(i, child) {
                 return self.fail(error);
@@ -137,26 +123,17 @@ where
         };
         if !self.children[moved].valid() {
             self.winner = self.pop();
-            self.streak = 0;
         } else if precedes(&self.children, self.backward, second, moved) {
             self.winner = Some(second);
             self.others[0] = moved;
-            self.streak = 0;
             self.sift_down(0);
-        } else {
-            self.streak = RUN.min(self.streak + 1);
         }
     }
 
-    /// The runner-up's key, by which the winner's plain entries end. `None`: not worth asking for
-    /// them. `Some(None)`: there is no runner-up.
+    /// The runner-up's key, by which the winner's plain entries end.
     #[inline]
-    fn runner_up(&self) -> Option<Option<&[u8]>> {
-        match self.others.first() {
-            None => Some(None),
-            Some(_) if self.streak < RUN => None,
-            Some(&second) => Some(Some(self.children[second].key())),
-        }
+    fn runner_up(&self) -> Option<&[u8]> {
+        self.others.first().map(|&second| self.children[second].key())
     }
 
     /// Takes the root out of the heap.
@@ -369,8 +346,7 @@ where
 
     fn plain_ahead(&self, snapshot: SeqNo, end: Option<&[u8]>) -> usize {
         let Some(winner) = self.winner.filter(|_| !self.backward) else { return 0 };
-        let Some(second) = self.runner_up() else { return 0 };
-        let end = match (second, end) {
+        let end = match (self.runner_up(), end) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
@@ -379,8 +355,7 @@ where
 
     fn plain_behind(&self, snapshot: SeqNo, start: Option<&[u8]>, above: Option<&[u8]>) -> usize {
         let Some(winner) = self.winner.filter(|_| self.backward) else { return 0 };
-        let Some(second) = self.runner_up() else { return 0 };
-        self.children[winner].plain_behind(snapshot, start, second.max(above))
+        self.children[winner].plain_behind(snapshot, start, self.runner_up().max(above))
     }
 
     #[inline]

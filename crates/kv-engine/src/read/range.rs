@@ -32,16 +32,17 @@ struct Reader {
 
 impl Reader {
     /// A cursor over the entries that the reader sees; `eager` reads long values on the way.
-    fn open(&self, eager: bool) -> Result<Visible<Merge<Source>>> {
+    fn open(self, eager: bool) -> Result<Visible<Merge<Source>>> {
         let merge = Merge::new(self.sources()?);
+        let tombstones = self.tombstones()?;
         let visible = Visible::new(
             merge,
             Sight {
                 snapshot: self.moment.seq,
                 now_ms: self.moment.now_ms,
-                tombstones: self.tombstones()?,
-                lower: Some(self.start.clone()),
-                upper: Some(self.end.clone()),
+                tombstones,
+                lower: Some(self.start),
+                upper: Some(self.end),
             },
         );
         Ok(visible.reading(Arc::clone(self.tables.values()), eager))
@@ -49,18 +50,21 @@ impl Reader {
 
     /// The sources that can hold a key of the range, newest first.
     fn sources(&self) -> Result<Vec<Source>> {
-        let mut sources = Vec::with_capacity(4 + LEVELS);
+        let version = &self.view.version;
+        let levels = (1..LEVELS).filter(|&level| !version.level(level).is_empty());
+        let runs = version.level(0).len() + levels.clone().count();
+        let mut sources = Vec::with_capacity(1 + self.view.sealed.len() + runs);
         for buffer in self.view.buffers().filter(|buffer| !buffer.table.is_empty()) {
             sources.push(Source::mem(buffer.table.cursor()));
         }
-        for meta in self.view.version.level(0) {
+        for meta in version.level(0) {
             if !meta.ends_before(&self.start) && meta.smallest < self.end {
                 let table = self.tables.get(meta)?;
                 sources.push(Source::table(table.cursor(Access::Cached), meta.max_seq));
             }
         }
-        for level in 1..LEVELS {
-            let version = Arc::clone(&self.view.version);
+        for level in levels {
+            let version = Arc::clone(version);
             let files = Files::within(version, level, &self.start, &self.end);
             if !files.is_empty() {
                 let opener = Arc::clone(&self.tables) as Arc<dyn OpenTable>;
@@ -146,7 +150,9 @@ impl Engine {
     /// The pairs in a range of stored keys.
     pub(crate) fn pairs(&self, space: &Space, range: StoredRange, moment: Option<Moment>) -> Iter {
         match self.reader(space, range, moment) {
-            Ok(Some(reader)) => Iter::new(space.prefix.len(), Box::new(move || reader.open(false))),
+            Ok(Some(reader)) => {
+                Iter::new(space.prefix.len(), Box::new(move || reader.clone().open(false)))
+            }
             Ok(None) => Iter::empty(),
             Err(error) => Iter::failed(error),
         }

@@ -9,6 +9,12 @@ use std::sync::OnceLock;
 /// How many lines of values are fetched ahead of a walk: behind them the processor goes on alone.
 const VALUE_LINES: usize = 8;
 
+/// So many values ahead of a walk the next lines are fetched.
+const VALUES_AHEAD: usize = 6;
+
+/// Room for most keys, so that the buffer does not grow while the first of them are read.
+const KEY_ROOM: usize = 64;
+
 /// Stands on an entry of a block, or on none.
 pub(crate) struct BlockCursor {
     block: Block,
@@ -40,6 +46,7 @@ impl BlockCursor {
     /// Takes another block and stands on none of its entries.
     pub(crate) fn load(&mut self, block: Block) {
         self.key.clear();
+        self.key.reserve(KEY_ROOM);
         self.key.extend_from_slice(block.prefix());
         self.key.extend_from_slice(&[0; HEAD_LEN]);
         self.block = block;
@@ -76,7 +83,11 @@ impl BlockCursor {
     /// Goes one entry on, whatever its key.
     #[inline]
     pub(crate) fn step_ahead(&mut self) {
-        self.set(self.index + 1);
+        let i = self.index + 1;
+        self.set(i);
+        let ahead = self.block.value_range(i + VALUES_AHEAD).start;
+        prefetch(self.block.data(), ahead);
+        prefetch(self.block.data(), ahead + 64);
     }
 
     /// Goes one entry back; false, and on none, at the start of the block.
@@ -127,8 +138,9 @@ impl BlockCursor {
         if !self.valid || !self.block.is_plain() {
             return 0;
         }
-        let to = end.map_or(self.block.count(), |end| self.block.lower_bound(end, Trailer::MAX));
-        to.saturating_sub(self.index + 1)
+        let next = self.index + 1;
+        let to = end.map_or(self.block.count(), |end| self.block.lower_bound_from(next, end));
+        to.saturating_sub(next)
     }
 
     /// How many entries from this one backward are plain, are the only ones of their keys in the
@@ -137,10 +149,13 @@ impl BlockCursor {
         if !self.valid || !self.block.is_plain() {
             return 0;
         }
-        let first = start.map_or(0, |start| self.block.lower_bound(start, Trailer::MAX));
-        let behind = above.map_or(0, |key| self.block.lower_bound(key, Trailer::from_raw(0)));
+        let end = self.index + 1;
+        let first =
+            start.map_or(0, |start| self.block.lower_bound_before(end, start, Trailer::MAX));
+        let last = Trailer::from_raw(0);
+        let behind = above.map_or(0, |key| self.block.lower_bound_before(end, key, last));
         // The block before may end with newer versions of the first key.
-        (self.index + 1).saturating_sub(first.max(behind).max(1))
+        end.saturating_sub(first.max(behind).max(1))
     }
 
     /// Whether the entry before this one is there, and has another key.

@@ -5,12 +5,11 @@
 //! block comes from the disk; behind it every accessor answers what the builder was given. On a
 //! block that was not checked the accessors answer wrong bytes at worst: none panics.
 
-use super::{
-    FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE, head_of,
-};
+mod search;
+
+use super::{FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, KNOWN_FLAGS, SAME_KEYS, WIDE};
 use crate::cache::Buffer;
 use kv_core::{Kind, MAX_SEQ, Malformed, Trailer};
-use std::cmp::Ordering;
 use std::ops::{Deref, Range};
 
 /// A parsed block: the bytes, owned or borrowed, and where its columns begin. The default has no
@@ -72,14 +71,6 @@ impl Header {
             reserved: u32::from_le_bytes(reserved),
         }
     }
-}
-
-/// The key that a search looks for, split like the block's keys.
-struct Target<'a> {
-    head: u64,
-    head_len: usize,
-    rest: &'a [u8],
-    trailer: Trailer,
 }
 
 impl<D: Deref<Target = [u8]>> Block<D> {
@@ -332,79 +323,6 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         key
     }
 
-    /// Whether an entry's key is `key`.
-    pub(crate) fn key_equals(&self, i: usize, key: &[u8]) -> bool {
-        self.target(key, Trailer::MAX).is_ok_and(|target| self.is_key(i, &target))
-    }
-
-    #[inline]
-    fn is_key(&self, i: usize, target: &Target<'_>) -> bool {
-        self.head(i) == target.head
-            && self.head_len(i) == target.head_len
-            && self.rest(i) == target.rest
-    }
-
-    /// The first entry at or behind `(key, trailer)` in internal order; `count` where none is.
-    pub(crate) fn lower_bound(&self, key: &[u8], trailer: Trailer) -> usize {
-        match self.target(key, trailer) {
-            Ok(target) => self.search(&target),
-            Err(outside) => outside,
-        }
-    }
-
-    /// The first entry of `key` at or behind `(key, trailer)`, if there is one.
-    pub(crate) fn find(&self, key: &[u8], trailer: Trailer) -> Option<usize> {
-        let target = self.target(key, trailer).ok()?;
-        let i = self.search(&target);
-        (i < self.count && self.is_key(i, &target)).then_some(i)
-    }
-
-    /// The key that a search looks for, or the answer of every search where it does not share
-    /// the prefix.
-    #[inline]
-    fn target<'a>(&self, key: &'a [u8], trailer: Trailer) -> Result<Target<'a>, usize> {
-        let prefix = self.prefix();
-        match key.strip_prefix(prefix) {
-            Some(suffix) => Ok(Target::new(suffix, trailer)),
-            None => Err(if key < prefix { 0 } else { self.count }),
-        }
-    }
-
-    #[inline]
-    fn search(&self, target: &Target<'_>) -> usize {
-        let heads = self.heads();
-        let first = first_not_below(heads, target.head);
-        let ties = heads.get(first..).unwrap_or_default();
-        let is_tie = |head: &[u8; HEAD_LEN]| u64::from_le_bytes(*head) == target.head;
-        // Most often there is one tie or none.
-        match ties {
-            [head, second, ..] if is_tie(head) && is_tie(second) => {}
-            [head, ..] if is_tie(head) => {
-                return first + usize::from(self.compare_tie(first, target).is_lt());
-            }
-            _ => return first,
-        }
-        let (mut low, mut high) = (first, first + ties.partition_point(is_tie));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.compare_tie(middle, target).is_lt() {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
-    /// Compares an entry, whose head is the target's, with the target. A head that is equal with
-    /// fewer bytes of the key in it belongs to the smaller key: the zeros behind it are padding.
-    fn compare_tie(&self, i: usize, target: &Target<'_>) -> Ordering {
-        self.head_len(i)
-            .cmp(&target.head_len)
-            .then_with(|| self.rest(i).cmp(target.rest))
-            .then_with(|| target.trailer.cmp(&self.trailer(i)))
-    }
-
     /// How the block is laid out, in words: for people.
     pub(crate) fn shape(&self) -> String {
         let fixed = |flag, len: usize| match self.flags & flag {
@@ -432,10 +350,6 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         self.data
     }
 
-    fn heads(&self) -> &[[u8; HEAD_LEN]] {
-        self.data.get(HEADER_LEN..self.seqs).unwrap_or_default().as_chunks().0
-    }
-
     #[inline]
     fn end(&self, column: usize, i: usize) -> usize {
         if self.flags & WIDE != 0 {
@@ -453,46 +367,5 @@ impl<D: Deref<Target = [u8]>> Block<D> {
     #[inline]
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {
         self.data.get(at..).and_then(|bytes| bytes.first_chunk()).copied().unwrap_or([0; N])
-    }
-}
-
-/// How many heads are compared without a branch, at most.
-const WINDOW: usize = 128;
-
-/// The index of the first head that is not below `target`, in heads that ascend; in others any
-/// index. First the last head of each cache line is compared, then those of one line: loads that
-/// wait for no comparison, so that the lines of a cold block come from memory together.
-#[inline]
-fn first_not_below(heads: &[[u8; HEAD_LEN]], target: u64) -> usize {
-    let is_below = |head: &[u8; HEAD_LEN]| u64::from_le_bytes(*head) < target;
-    let (mut from, mut rest) = (0, heads);
-    while rest.len() > WINDOW {
-        let middle = rest.len() / 2;
-        let (low, high) = rest.split_at(middle);
-        if low.last().is_some_and(is_below) {
-            (from, rest) = (from + middle, high);
-        } else {
-            rest = low;
-        }
-    }
-    let (lines, _) = rest.as_chunks::<LINE>();
-    let below = lines.iter().map(|[.., last]| usize::from(is_below(last))).sum::<usize>() * LINE;
-    let line = rest.get(below..).unwrap_or_default();
-    let line = line.get(..LINE).unwrap_or(line);
-    from + below + line.iter().map(|head| usize::from(is_below(head))).sum::<usize>()
-}
-
-/// The heads in a cache line.
-const LINE: usize = 64 / HEAD_LEN;
-
-impl<'a> Target<'a> {
-    #[inline]
-    fn new(suffix: &'a [u8], trailer: Trailer) -> Target<'a> {
-        Target {
-            head: head_of(suffix),
-            head_len: suffix.len().min(HEAD_LEN),
-            rest: suffix.get(HEAD_LEN..).unwrap_or_default(),
-            trailer,
-        }
     }
 }
