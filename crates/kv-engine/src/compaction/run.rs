@@ -39,8 +39,11 @@ const BASE_TARGET: u64 = 512 << 20;
 /// How far level 0 is behind when a merge is cut into as many slices as there are threads.
 const ALL_THREADS_FROM: f64 = 0.25;
 
-/// How much of an input is read at once.
+/// How much of an input is read at once, at most and at least, and how much of all inputs of a slice
+/// together: of many they are small pieces, so that a deep level 0 takes no more memory.
 const READAHEAD: usize = 256 << 10;
+const LEAST_READAHEAD: usize = 32 << 10;
+const ALL_READAHEAD: usize = 2 << 20;
 
 /// A compaction that was chosen, with its inputs and output range reserved.
 pub(crate) struct Task {
@@ -268,7 +271,10 @@ impl Engine {
     }
 
     fn input_sources(&self, compaction: &Compaction) -> Result<Vec<Source>> {
-        let access = Access::Scan { readahead: READAHEAD };
+        let of_one = |(level, files): &(usize, Vec<_>)| if *level == 0 { files.len() } else { 1 };
+        let count: usize = compaction.inputs.iter().map(of_one).sum();
+        let readahead = (ALL_READAHEAD / count.max(1)).clamp(LEAST_READAHEAD, READAHEAD);
+        let access = Access::Scan { readahead };
         let mut sources = Vec::new();
         for (level, files) in &compaction.inputs {
             if *level == 0 {
