@@ -139,7 +139,7 @@ impl Background {
     }
 
     /// Takes out the dead files that nobody reads.
-    fn take_unread(&self) -> Vec<FileName> {
+    fn take_unread(&self) -> Vec<(FileName, u64)> {
         let mut state = self.state.lock();
         let gone = state.take_unread();
         self.count_dead(&state);

@@ -2,6 +2,7 @@
 //! logs that are in tables.
 
 use crate::background::State;
+use crate::background::next::{Next, next};
 use crate::engine::Engine;
 use kv_manifest::{FileName, Version};
 use kv_vfs::testing::{Mark, bug, mark, planted};
@@ -27,7 +28,7 @@ impl State {
     }
 
     /// Takes out the dead files that no reader holds any more.
-    pub(super) fn take_unread(&mut self) -> Vec<FileName> {
+    pub(super) fn take_unread(&mut self) -> Vec<(FileName, u64)> {
         let mut held: HashSet<u64> = HashSet::new();
         self.versions.retain(|version| match version.upgrade() {
             Some(version) => {
@@ -47,7 +48,7 @@ impl State {
             mark(Mark::DeadTableHeld);
         }
         self.dead = kept;
-        gone.into_iter().map(|(name, _)| name).collect()
+        gone
     }
 }
 
@@ -55,11 +56,32 @@ impl Engine {
     /// Removes the dead files that nobody reads any more. One that cannot be removed now is
     /// removed by the next open: the manifest does not name it.
     pub(crate) fn reclaim(&self) {
+        self.reclaim_while(|| true);
+    }
+
+    /// The same on a background thread, which leaves the rest for later where a writer is going to
+    /// wait for other work: removing a file takes milliseconds, and a merge leaves many.
+    pub(super) fn reclaim_in_spare_time(&self) {
+        self.reclaim_while(|| {
+            let mut state = self.background.state.lock();
+            !matches!(next(&self.situation(&mut state)), Next::Flush | Next::PrepareSegment)
+        });
+    }
+
+    /// Removes at least one, then more as long as `goes_on`.
+    fn reclaim_while(&self, goes_on: impl Fn() -> bool) {
         let mut gone = self.background.take_unread();
         if planted(bug::UNNAMED_TABLES_REMOVED) {
-            gone.extend(self.unnamed_tables());
+            gone.extend(self.unnamed_tables().into_iter().map(|name| (name, 0)));
         }
-        gone.into_iter().for_each(|name| self.remove_file(name));
+        let mut gone = gone.into_iter();
+        while let Some((name, _)) = gone.next() {
+            self.remove_file(name);
+            if gone.len() > 0 && !goes_on() {
+                break;
+            }
+        }
+        self.background.retire(gone.collect());
         self.count_disk();
     }
 

@@ -143,7 +143,7 @@ impl Engine {
         }
     }
 
-    fn situation(&self, state: &mut State) -> Situation {
+    pub(super) fn situation(&self, state: &mut State) -> Situation {
         let view = self.view.load();
         let Some(writer) = &self.writer else {
             return Situation { stopping: true, ..Situation::default() };
@@ -181,7 +181,7 @@ impl Engine {
             Job::Flush { buffer, level, .. } => self.run_flush(buffer, *level),
             Job::PrepareSegment => self.prepare_segment(),
             Job::Reclaim => {
-                self.reclaim();
+                self.reclaim_in_spare_time();
                 Ok(())
             }
             Job::Compact(task) => self.run_compaction(task),
