@@ -168,6 +168,18 @@ impl Session for MapSession<'_> {
         Ok(count)
     }
 
+    fn update(&mut self, pairs: &[(&[u8], &[u8])], seen: &mut Seen) -> Result<bool> {
+        // One lock over all of it: nobody comes between.
+        let mut entries = self.store.entries.lock().unwrap();
+        for (key, value) in pairs {
+            if let Some(old) = entries.get(*key) {
+                seen.add(key, old);
+            }
+            entries.insert(key.to_vec(), value.to_vec());
+        }
+        Ok(true)
+    }
+
     fn refresh(&mut self) -> Result<()> {
         Ok(())
     }
