@@ -2,7 +2,7 @@
 //!
 //! A [`Table`] holds rows by primary key and keeps its indexes with them, each write in one
 //! transaction: [`Ordered`] ones, found by ranges, prefixes and equality, unique if need be, and
-//! [`Hash`] ones, found by equality. What is indexed, closures say.
+//! [`struct@Hash`] ones, found by equality. What is indexed, closures say.
 //!
 //! ```
 //! use kv_engine::{Db, Options};

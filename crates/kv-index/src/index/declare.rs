@@ -60,7 +60,7 @@ pub struct Ordered(IndexSpec);
 #[derive(Clone)]
 pub struct Hash(IndexSpec);
 
-/// An [`Ordered`] or a [`Hash`] index.
+/// An [`Ordered`] or a [`struct@Hash`] index.
 #[derive(Clone)]
 pub struct IndexSpec {
     pub(crate) name: String,
