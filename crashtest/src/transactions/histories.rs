@@ -1,7 +1,8 @@
 //! Histories of transactions, judged by a checker that knows nothing of the store: the crate
 //! `adya`. It sees what clients wrote and read, infers who came before whom, and looks for cycles.
 //!
-//! The checker is checked as well: it must find the write skew that `Snapshot` admits.
+//! The checker is checked as well: it must find the write skew that `Snapshot` admits, and its
+//! known answers to bad histories are tests here.
 
 use crate::report::Row;
 use crate::rng::Rng;
@@ -206,5 +207,52 @@ impl<'a> Player<'a> {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two clients whose transactions overlap, as the pairs that they did.
+    fn overlapping(one: &str, two: &str) -> String {
+        let line = |kind: &str, client: u64, value: &str| {
+            format!("{{\"type\":\"{kind}\",\"process\":{client},\"value\":{value}}}\n")
+        };
+        ["invoke", "ok"].iter().flat_map(|kind| [line(kind, 0, one), line(kind, 1, two)]).collect()
+    }
+
+    #[test]
+    fn the_checker_finds_what_is_bad_and_nothing_else() {
+        let bad = [
+            // Write skew.
+            (
+                r#"[["r",1,[]],["r",2,[]],["append",1,1]]"#,
+                r#"[["r",1,[]],["r",2,[]],["append",2,2]]"#,
+            ),
+            // Each reads the other's write.
+            (r#"[["append",1,1],["r",2,[2]]]"#, r#"[["append",2,2],["r",1,[1]]]"#),
+            // Read skew.
+            (r#"[["r",1,[]],["r",2,[2]]]"#, r#"[["append",1,1],["append",2,2]]"#),
+        ];
+        let skew = ["serializable", "snapshot-isolation", "snapshot-isolation"];
+        for ((one, two), model) in bad.into_iter().zip(skew) {
+            let text = overlapping(one, two);
+            let (valid, _) = ask(&text, Workload::ListAppend, model).unwrap();
+            assert_eq!(valid, Valid::False, "{text}");
+        }
+        let (one, two) = bad[0];
+        let text = overlapping(one, two);
+        let (valid, _) = ask(&text, Workload::ListAppend, "snapshot-isolation").unwrap();
+        assert_eq!(valid, Valid::True, "write skew is no anomaly of snapshots");
+        let registers = overlapping(
+            r#"[["r",1,null],["r",2,null],["w",1,1]]"#,
+            r#"[["r",1,null],["r",2,null],["w",2,2]]"#,
+        );
+        let (valid, _) = ask(&registers, Workload::RwRegister, "serializable").unwrap();
+        assert_eq!(valid, Valid::False, "{registers}");
+        let good = overlapping(r#"[["r",1,[]],["append",1,1]]"#, r#"[["r",1,[1]],["append",2,2]]"#);
+        let (valid, _) = ask(&good, Workload::ListAppend, "strict-serializable").unwrap();
+        assert_eq!(valid, Valid::True, "{good}");
     }
 }
