@@ -188,10 +188,11 @@ fn conditions(results: &Results) -> String {
         say("compiler"),
         results.conditions.get("keys").and_then(Value::as_f64).map_or_else(String::new, count),
     );
-    let note = results.conditions.get("note").and_then(Value::as_str).unwrap_or_default();
+    let note = results.conditions.get("note").and_then(Value::as_str);
+    let note = note.map(|note| format!(" {note}")).unwrap_or_default();
     format!(
         "{wrapped}A round is called disturbed where, in the run of any engine, other processes used more \
-         than a twentieth of the time or the host took more than a hundredth. {note}\n"
+         than a twentieth of the time or the host took more than a hundredth.{note}\n"
     )
 }
 
