@@ -45,7 +45,8 @@ impl Reader {
                 upper: Some(self.end),
             },
         );
-        Ok(visible.reading(Arc::clone(self.tables.values()), eager))
+        let version = Arc::clone(&self.view.version);
+        Ok(visible.reading(Arc::clone(self.tables.values()), version, eager))
     }
 
     /// The sources that can hold a key of the range, newest first.

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::values::ValueFiles;
 use bytes::{Buf, Bytes};
 use kv_core::{RangeTombstones, SeqNo, Trailer};
+use kv_manifest::Version;
 use kv_vfs::testing::{bug, planted};
 use std::sync::Arc;
 use value::{Shown, shown};
@@ -76,6 +77,9 @@ pub(crate) struct Visible<C> {
     now_ms: u64,
     /// Reads what lies in value files.
     values: Option<Arc<ValueFiles>>,
+    /// Held, so that no value file that it names is removed: a table that is removed stays open in
+    /// its cursor, a value file is opened when a value is read.
+    _version: Option<Arc<Version>>,
     /// Such a value is read when its key is shown, not when it is asked for.
     eager: bool,
     lower: Option<Bytes>,
@@ -106,6 +110,7 @@ impl<C: Skip<Error = Error>> Visible<C> {
             snapshot: sight.snapshot,
             now_ms: sight.now_ms,
             values: None,
+            _version: None,
             eager: false,
             lower: sight.lower,
             upper: sight.upper,

@@ -380,3 +380,28 @@ fn a_repair_keeps_the_values_that_can_be_read() {
     assert_eq!(found.len(), model.len() - 1, "{report}");
     assert!(found.iter().all(|(key, value)| model.get(key) == Some(value)));
 }
+
+/// Over level 0 alone nothing but the cursor itself holds the version.
+#[test]
+fn a_cursor_over_level_0_keeps_the_value_files_that_it_has_not_read_yet() {
+    let options = Options::default().sync_on_write(false).level0_runs(8);
+    let db = Db::in_memory(options).unwrap();
+    for round in 0..2_u8 {
+        for key in 0..20_u8 {
+            db.put([key], vec![round; 4000]).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    let mut cursor = db.cursor();
+    let mut pairs = db.iter();
+    assert!(pairs.next().unwrap().is_ok());
+    for key in 0..20_u8 {
+        db.put([key], vec![9; 4000]).unwrap();
+    }
+    db.compact().unwrap();
+    for key in 0..20_u8 {
+        cursor.seek([key]).unwrap();
+        assert_eq!((cursor.key(), cursor.value()), (&[key][..], &[1; 4000][..]));
+    }
+    assert_eq!(pairs.map(|pair| pair.unwrap().1[0]).collect::<Vec<_>>(), vec![1; 19]);
+}

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::read::merge::Skip;
 use crate::values::ValueFiles;
 use kv_core::{Kind, Trailer, expiry_of, split_expiry};
+use kv_manifest::Version;
 use std::sync::Arc;
 
 /// An expiring put's stored value begins with its expiry.
@@ -19,10 +20,15 @@ pub(super) enum Shown {
 }
 
 impl<C: Skip<Error = Error>> Visible<C> {
-    /// Reads what lies in value files through `files`: with `eager` when its key is shown, else
-    /// when [`Visible::fetch`] asks for it.
-    pub(crate) fn reading(self, files: Arc<ValueFiles>, eager: bool) -> Visible<C> {
-        Visible { values: Some(files), eager, ..self }
+    /// Reads what lies in value files of `version` through `files`: with `eager` when its key is
+    /// shown, else when [`Visible::fetch`] asks for it.
+    pub(crate) fn reading(
+        self,
+        files: Arc<ValueFiles>,
+        version: Arc<Version>,
+        eager: bool,
+    ) -> Visible<C> {
+        Visible { values: Some(files), _version: Some(version), eager, ..self }
     }
 
     /// Reads the value where it lies in a value file and was not read yet.
