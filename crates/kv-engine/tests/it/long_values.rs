@@ -381,20 +381,19 @@ fn a_repair_keeps_the_values_that_can_be_read() {
     assert!(found.iter().all(|(key, value)| model.get(key) == Some(value)));
 }
 
-/// Over level 0 alone nothing but the cursor itself holds the version.
+/// What an open makes of a log lies in level 0, and over level 0 alone nothing but the cursor itself
+/// holds the version. (An iterator holds its view.)
 #[test]
 fn a_cursor_over_level_0_keeps_the_value_files_that_it_has_not_read_yet() {
-    let options = Options::default().sync_on_write(false).level0_runs(8);
-    let db = Db::in_memory(options).unwrap();
-    for round in 0..2_u8 {
-        for key in 0..20_u8 {
-            db.put([key], vec![round; 4000]).unwrap();
-        }
-        db.flush().unwrap();
+    let world = World::new(("level 0", Options::default));
+    let db = world.open();
+    for key in 0..20_u8 {
+        db.put([key], vec![1; 4000]).unwrap();
     }
+    let world = world.after_power_cut();
+    drop(db);
+    let db = world.open();
     let mut cursor = db.cursor();
-    let mut pairs = db.iter();
-    assert!(pairs.next().unwrap().is_ok());
     for key in 0..20_u8 {
         db.put([key], vec![9; 4000]).unwrap();
     }
@@ -403,5 +402,4 @@ fn a_cursor_over_level_0_keeps_the_value_files_that_it_has_not_read_yet() {
         cursor.seek([key]).unwrap();
         assert_eq!((cursor.key(), cursor.value()), (&[key][..], &[1; 4000][..]));
     }
-    assert_eq!(pairs.map(|pair| pair.unwrap().1[0]).collect::<Vec<_>>(), vec![1; 19]);
 }
