@@ -36,6 +36,8 @@ pub struct Config {
     pub write_buffer_bytes: u64,
     /// Every write survives power loss when it returns.
     pub sync: bool,
+    /// Every operation is a transaction.
+    pub transactions: bool,
     /// Entries that a seek reads; `seekrandom` is run for each.
     pub seek_steps: Vec<u64>,
     /// Writes per second beside the readers of `readwhilewriting`; without a limit where none.
@@ -88,6 +90,7 @@ impl Default for Config {
             cache_bytes: 256 * MIB,
             write_buffer_bytes: 64 * MIB,
             sync: false,
+            transactions: false,
             seek_steps: vec![10],
             write_rate: None,
             rounds: 4,
@@ -131,6 +134,7 @@ impl Config {
             write_buffer_bytes: self.write_buffer_bytes,
             log_limit_bytes: (4 * self.write_buffer_bytes).max(256 * MIB),
             sync: self.sync,
+            transactions: self.transactions,
             threads: self.threads + 1,
             keys: self.keys,
             key_len: self.key_len,
@@ -145,6 +149,7 @@ impl Config {
             cache_bytes: self.cache_bytes.max(3 * write_buffer_bytes),
             write_buffer_bytes,
             log_limit_bytes: 4 * write_buffer_bytes,
+            transactions: false,
             keys: self.log_bytes / (self.key_len + self.value_len) as u64 + 1,
             ..self.settings()
         }

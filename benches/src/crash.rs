@@ -58,6 +58,7 @@ impl Job {
                 write_buffer_bytes: number("write_buffer")?,
                 log_limit_bytes: number("log_limit")?,
                 sync: flag("sync")?,
+                transactions: false,
                 threads: number("threads")? as usize,
                 keys: number("keys")?,
                 key_len: number("key_len")? as usize,

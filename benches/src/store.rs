@@ -23,6 +23,9 @@ pub struct Settings {
     pub sync: bool,
     /// How many threads will have a session at the same time, at most.
     pub threads: usize,
+    /// Whether every operation is a transaction ([`Session::update`]): some engines are opened
+    /// in another way for them.
+    pub transactions: bool,
     /// How many keys the store will hold, about.
     pub keys: u64,
     /// Bytes of a key.

@@ -50,7 +50,13 @@ impl Workload {
     pub(crate) fn needs_all_keys(self) -> bool {
         self == Workload::ReadWhileWriting
             || self.name().starts_with("ycsb")
-            || self.name().starts_with("transact")
+            || self.is_transactional()
+    }
+
+    /// Whether every operation is a transaction.
+    pub fn is_transactional(self) -> bool {
+        use Workload::{Transact0, Transact10, Transact90};
+        matches!(self, Transact0 | Transact10 | Transact90)
     }
 
     /// Whether everything is read behind it: what it lost would be noticed nowhere else.

@@ -1,7 +1,11 @@
 //! fjall.
 
+use crate::transactions::{OnlyUpdates, Update};
 use anyhow::Result;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OptimisticTxDatabase, OptimisticTxKeyspace,
+    PersistMode, Readable,
+};
 use kv_benches::seen::Seen;
 use kv_benches::store::{Direction, Engine, Session, Settings, Store};
 use std::ops::Bound;
@@ -31,12 +35,20 @@ impl Engine for Fjall {
     }
 
     fn open(&self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
+        let memtable = settings.write_buffer_bytes;
+        let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable);
+        if settings.transactions {
+            let db = OptimisticTxDatabase::builder(dir)
+                .cache_size(settings.cache_bytes)
+                .max_journaling_size(journal(settings))
+                .open()?;
+            let keyspace = db.keyspace("default", create)?;
+            return Ok(Box::new(Transactions { db, keyspace, sync: settings.sync }));
+        }
         let db = Database::builder(dir)
             .cache_size(settings.cache_bytes)
             .max_journaling_size(journal(settings))
             .open()?;
-        let memtable = settings.write_buffer_bytes;
-        let create = || KeyspaceCreateOptions::default().max_memtable_size(memtable);
         let keyspace = db.keyspace("default", create)?;
         Ok(Box::new(FjallStore { db, keyspace, sync: settings.sync }))
     }
@@ -45,6 +57,16 @@ impl Engine for Fjall {
 /// It wants room for several of its journals, which are longer than the memtables.
 fn journal(settings: &Settings) -> u64 {
     settings.log_limit_bytes.max(512 << 20)
+}
+
+/// It has no call for this; two looks at its counters that find nothing under way.
+fn settle(db: &Database) {
+    let mut quiet = 0;
+    while quiet < 2 {
+        let busy = db.outstanding_flushes() > 0 || db.active_compactions() > 0;
+        quiet = if busy { 0 } else { quiet + 1 };
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 struct FjallStore {
@@ -62,14 +84,8 @@ impl Store for FjallStore {
         Ok(self.keyspace.rotate_memtable_and_wait()?)
     }
 
-    /// It has no call for this; two looks at its counters that find nothing under way.
     fn settle(&self) -> Result<()> {
-        let mut quiet = 0;
-        while quiet < 2 {
-            let busy = self.db.outstanding_flushes() > 0 || self.db.active_compactions() > 0;
-            quiet = if busy { 0 } else { quiet + 1 };
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        settle(&self.db);
         Ok(())
     }
 
@@ -168,5 +184,60 @@ impl Session for FjallSession<'_> {
 
     fn refresh(&mut self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Its database of optimistic transactions, which are serializable.
+struct Transactions {
+    db: OptimisticTxDatabase,
+    keyspace: OptimisticTxKeyspace,
+    sync: bool,
+}
+
+impl Store for Transactions {
+    fn session(&self) -> Result<Box<dyn Session + '_>> {
+        Ok(Box::new(OnlyUpdates(Transactor { store: self })))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(self.keyspace.inner().rotate_memtable_and_wait()?)
+    }
+
+    fn settle(&self) -> Result<()> {
+        settle(self.db.inner());
+        Ok(())
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.flush()?;
+        Ok(self.keyspace.inner().major_compact()?)
+    }
+
+    fn bytes_written(&self) -> Option<u64> {
+        None
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.flush()?;
+        Ok(self.db.persist(PersistMode::SyncAll)?)
+    }
+}
+
+struct Transactor<'a> {
+    store: &'a Transactions,
+}
+
+impl Update for Transactor<'_> {
+    fn update(&mut self, pairs: &[(&[u8], &[u8])], seen: &mut Seen) -> Result<bool> {
+        let mode = if self.store.sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let keyspace = &self.store.keyspace;
+        let mut transaction = self.store.db.write_tx()?.durability(Some(mode));
+        for (key, value) in pairs {
+            if let Some(held) = transaction.get(keyspace, key)? {
+                seen.add(key, &held);
+            }
+            transaction.insert(keyspace, *key, *value);
+        }
+        Ok(transaction.commit()?.is_ok())
     }
 }

@@ -9,6 +9,7 @@ mod lmdb;
 mod redbs;
 mod rocks;
 mod sleds;
+mod transactions;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
@@ -106,6 +107,7 @@ fn run(arguments: &Run) -> Result<()> {
         load(engine, &config)?;
         config.existing = true;
     }
+    config.transactions = workloads.iter().all(|workload| workload.is_transactional());
     let about = report::about(engine, &config);
     let mut bench = Bench::new(engine, &config, &Silent)?;
     for workload in workloads {

@@ -1,10 +1,12 @@
 //! RocksDB.
 
+use crate::transactions::{OnlyUpdates, Update};
 use anyhow::Result;
 use kv_benches::seen::Seen;
 use kv_benches::store::{Direction, Engine, Session, Settings, Store};
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, Options, ReadOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, ErrorKind,
+    OptimisticTransactionDB, OptimisticTransactionOptions, Options, ReadOptions,
     WaitForCompactOptions, WriteBatch, WriteOptions,
 };
 use std::path::Path;
@@ -53,7 +55,7 @@ impl Engine for Rocks {
              index blocks outside of it, Bloom filter of 10 bits over whole keys, LZ4 below level 0, \
              max_background_jobs 2, pipelined writes, memtable filter ratio 0.02, format_version 6, \
              max_total_wal_size {}, all else default; get_pinned, one ReadOptions and one raw iterator \
-             for each thread",
+             for each thread; transactions: OptimisticTransactionDB, get_pinned_for_update",
             settings.sync,
             settings.write_buffer_bytes,
             settings.cache_bytes,
@@ -62,6 +64,10 @@ impl Engine for Rocks {
     }
 
     fn open(&self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
+        if settings.transactions {
+            let db = OptimisticTransactionDB::open(&options(settings), dir)?;
+            return Ok(Box::new(Transactions { db, sync: settings.sync }));
+        }
         let db = DB::open(&options(settings), dir)?;
         Ok(Box::new(RocksStore { db, sync: settings.sync }))
     }
@@ -187,5 +193,71 @@ impl Session for RocksSession<'_> {
     fn refresh(&mut self) -> Result<()> {
         self.iterator = None;
         Ok(())
+    }
+}
+
+/// Its database of optimistic transactions. They know of memtables only what is newer than they
+/// are; opening it sets how many are kept for that.
+struct Transactions {
+    db: OptimisticTransactionDB,
+    sync: bool,
+}
+
+impl Store for Transactions {
+    fn session(&self) -> Result<Box<dyn Session + '_>> {
+        let mut write = WriteOptions::default();
+        write.set_sync(self.sync);
+        let read = ReadOptions::default();
+        let begin = OptimisticTransactionOptions::default();
+        Ok(Box::new(OnlyUpdates(Transactor { db: &self.db, write, read, begin })))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(self.db.flush()?)
+    }
+
+    fn settle(&self) -> Result<()> {
+        Ok(self.db.wait_for_compact(&WaitForCompactOptions::default())?)
+    }
+
+    fn compact(&self) -> Result<()> {
+        self.db.compact_range(None::<&[u8]>, None::<&[u8]>);
+        self.settle()
+    }
+
+    fn bytes_written(&self) -> Option<u64> {
+        None
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        self.db.flush()?;
+        self.db.cancel_all_background_work(true);
+        Ok(())
+    }
+}
+
+struct Transactor<'a> {
+    db: &'a OptimisticTransactionDB,
+    write: WriteOptions,
+    read: ReadOptions,
+    begin: OptimisticTransactionOptions,
+}
+
+impl Update for Transactor<'_> {
+    /// A read for update is checked at the commit: nobody has written the key since. That makes
+    /// transactions without ranges serializable, and needs no snapshot.
+    fn update(&mut self, pairs: &[(&[u8], &[u8])], seen: &mut Seen) -> Result<bool> {
+        let transaction = self.db.transaction_opt(&self.write, &self.begin);
+        for (key, value) in pairs {
+            if let Some(held) = transaction.get_pinned_for_update_opt(key, true, &self.read)? {
+                seen.add(key, &held);
+            }
+            transaction.put(key, value)?;
+        }
+        match transaction.commit() {
+            Ok(()) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::Busy | ErrorKind::TryAgain) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

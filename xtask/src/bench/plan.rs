@@ -26,6 +26,9 @@ const NO_SLED: &[&str] = &["sled"];
 /// no log, so that its open does no work.
 const NO_LOG: &[&str] = &["redb", "sled", "lmdb"];
 
+/// One writer at a time, or no transactions that are both serializable and concurrent.
+const NO_OPTIMISTIC: &[&str] = &["redb", "lmdb", "sled"];
+
 pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "write",
@@ -114,6 +117,38 @@ pub(crate) const GROUPS: &[Group] = &[
         workloads: "ycsba ycsbb ycsbc ycsbf ycsbd ycsbe",
         per_mille: 1000,
         without: NO_SLED,
+    },
+    Group {
+        name: "transact",
+        title: "Optimistic serializable transactions, one thread",
+        arguments: "--load --seconds 4 --ops 1000000000",
+        workloads: "transact0 transact10 transact90",
+        per_mille: 1000,
+        without: NO_OPTIMISTIC,
+    },
+    Group {
+        name: "transact2",
+        title: "Optimistic serializable transactions, two threads",
+        arguments: "--load --seconds 4 --ops 1000000000 --threads 2",
+        workloads: "transact0 transact10 transact90",
+        per_mille: 1000,
+        without: NO_OPTIMISTIC,
+    },
+    Group {
+        name: "transact4",
+        title: "Optimistic serializable transactions, four threads",
+        arguments: "--load --seconds 4 --ops 1000000000 --threads 4",
+        workloads: "transact0 transact10 transact90",
+        per_mille: 1000,
+        without: NO_OPTIMISTIC,
+    },
+    Group {
+        name: "transact8",
+        title: "Optimistic serializable transactions, eight threads",
+        arguments: "--load --seconds 4 --ops 1000000000 --threads 8",
+        workloads: "transact0 transact10 transact90",
+        per_mille: 1000,
+        without: NO_OPTIMISTIC,
     },
     Group {
         name: "open",
