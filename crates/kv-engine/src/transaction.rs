@@ -17,7 +17,7 @@ mod window;
 pub(crate) use hook::Claim;
 pub(crate) use pairs::Pairs;
 pub(crate) use retry::transact;
-pub(crate) use window::{Check, Window};
+pub(crate) use window::{Check, Clash, Window};
 
 use crate::batch::WriteBatch;
 use crate::engine::Engine;
@@ -33,6 +33,7 @@ use kv_core::{SeqNo, hash64};
 use kv_vfs::sync::Mutex;
 use overlay::{Local, Own};
 use std::ops::{Bound, RangeBounds};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// What a transaction promises about others that run at the same time.
@@ -423,6 +424,7 @@ impl Transaction {
         check.checked.set(self.moment.seq);
         check.ranges = self.local.lock().ranges();
         engine.write_bound(batch, engine.default_durability(), None, Some(check))?;
+        engine.counters.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(Some(check.assigned.get()))
     }
 

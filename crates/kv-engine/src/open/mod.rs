@@ -253,7 +253,7 @@ impl Opening {
             view: CurrentView::new(view),
             publisher: Publisher::new(parts.last_seq),
             snapshots: Default::default(),
-            window: Window::new(self.options.window_bytes()),
+            window: Window::new(self.options.window_bytes(), Arc::clone(tables.cache())),
             tables,
             catalog: Default::default(),
             writer: parts.writer,

@@ -2,7 +2,7 @@
 //! judgements is the order of sequence numbers.
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::transaction::keys::Keys;
 use crate::transaction::window::{Check, Clash, Recent};
 use kv_core::SeqNo;
@@ -57,7 +57,12 @@ impl Engine {
         let written = claim.keys();
         let Some(check) = claim.check else { return Ok(()) };
         let judged = self.window.judge_sealed(check, written);
-        judged.map_err(|clash| clash.error(self.window.limit()))
+        judged.map_err(|clash| self.clash(clash))
+    }
+
+    fn clash(&self, clash: Clash) -> Error {
+        self.counters.clashed(clash);
+        clash.error(self.window.limit())
     }
 
     /// Under the log's lock: refuses a transaction whose reads or writes another commit changed.
@@ -79,7 +84,7 @@ impl Engine {
                 Some(recent) => recent.judge(check, claim.keys()),
                 None => Err(Clash::TooOld),
             };
-            judged.map_err(|clash| clash.error(self.window.limit()))?;
+            judged.map_err(|clash| self.clash(clash))?;
         }
         Ok(recent)
     }

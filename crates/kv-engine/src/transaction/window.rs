@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::snapshot::Moment;
 use crate::transaction::keys::{Hashes, Keys, Ranges};
 use kv_core::SeqNo;
+use kv_sstable::{BlockCache, Pin};
 use kv_vfs::sync::atomic::{AtomicBool, Ordering};
 use kv_vfs::sync::{Mutex, MutexGuard};
 use kv_vfs::testing::{bug, planted};
@@ -40,7 +41,6 @@ pub(crate) struct Window {
 }
 
 /// What the window's lock protects.
-#[derive(Default)]
 pub(crate) struct Recent {
     /// Open transactions by their snapshot. Without those below the floor.
     open: BTreeMap<SeqNo, usize>,
@@ -50,6 +50,8 @@ pub(crate) struct Recent {
     floor: Option<SeqNo>,
     sealed: VecDeque<Arc<Chunk>>,
     sealed_bytes: usize,
+    /// It makes room for sealed chunks, so that they lie within the store's budget of memory.
+    cache: Arc<BlockCache>,
     /// What was noted since the last chunk was sealed.
     commits: Vec<Commit>,
     keys: Keys,
@@ -60,6 +62,8 @@ struct Chunk {
     commits: Vec<Commit>,
     keys: Arc<Keys>,
     sealed_at: Duration,
+    /// `None` where half of the cache is set aside already.
+    _pin: Option<Pin>,
 }
 
 /// Where the keys of one commit begin.
@@ -154,6 +158,19 @@ impl Chunk {
 }
 
 impl Recent {
+    fn new(cache: Arc<BlockCache>) -> Recent {
+        Recent {
+            open: BTreeMap::new(),
+            arriving: 0,
+            floor: None,
+            sealed: VecDeque::new(),
+            sealed_bytes: 0,
+            cache,
+            commits: Vec::new(),
+            keys: Keys::default(),
+        }
+    }
+
     fn is_on(&self) -> bool {
         self.arriving > 0 || !self.open.is_empty()
     }
@@ -186,7 +203,7 @@ impl Recent {
         // It is a chunk of its own, without a copy.
         self.seal(now());
         let commits = vec![Commit { seq, key: 0, range: 0 }];
-        self.push(Chunk { commits, keys: Arc::clone(keys), sealed_at: now() });
+        self.push(commits, Arc::clone(keys), now());
     }
 
     fn begin(&mut self, seq: SeqNo) {
@@ -212,11 +229,14 @@ impl Recent {
             return;
         }
         let (commits, keys) = (std::mem::take(&mut self.commits), std::mem::take(&mut self.keys));
-        self.push(Chunk { commits, keys: Arc::new(keys), sealed_at: now });
+        self.push(commits, Arc::new(keys), now);
     }
 
-    fn push(&mut self, chunk: Chunk) {
-        self.sealed_bytes += chunk.memory();
+    fn push(&mut self, commits: Vec<Commit>, keys: Arc<Keys>, sealed_at: Duration) {
+        let mut chunk = Chunk { commits, keys, sealed_at, _pin: None };
+        let memory = chunk.memory();
+        chunk._pin = self.cache.pin(memory);
+        self.sealed_bytes += memory;
         self.sealed.push_back(Arc::new(chunk));
     }
 
@@ -253,9 +273,16 @@ impl Recent {
 }
 
 impl Window {
-    /// A window that keeps up to `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Window {
-        Window { on: AtomicBool::new(false), limit, recent: Mutex::default() }
+    /// A window that keeps up to `limit` bytes, for which `cache` makes room.
+    pub(crate) fn new(limit: usize, cache: Arc<BlockCache>) -> Window {
+        let recent = Mutex::new(Recent::new(cache));
+        Window { on: AtomicBool::new(false), limit, recent }
+    }
+
+    /// How many transactions are open that may commit, and the bytes that are kept for them.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let recent = self.recent.lock();
+        (recent.open.values().sum(), recent.sealed_bytes + recent.keys.memory())
     }
 
     /// The most bytes that it keeps.

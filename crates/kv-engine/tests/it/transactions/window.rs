@@ -117,3 +117,52 @@ fn transactions_that_are_too_old_hold_nothing_back() {
     }
     drop(forgotten);
 }
+
+/// One figure of the statistics.
+fn figure(db: &Db, name: &str) -> u64 {
+    let text = db.stats().prometheus();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("kv_{name} ")));
+    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+#[test]
+fn what_is_remembered_takes_its_room_from_the_cache() {
+    let db = db();
+    let before = figure(&db, "pinned_bytes");
+    let tx = db.transaction();
+    for i in 0..5_000 {
+        db.put(key(i), "v").unwrap();
+    }
+    let held = figure(&db, "window_bytes");
+    let pinned = figure(&db, "pinned_bytes") - before;
+    assert!(held > 100_000, "{held}");
+    // All but the chunk that is not full yet.
+    assert!(pinned <= held && pinned > held / 2, "{pinned} of {held}");
+    drop(tx);
+    assert_eq!((figure(&db, "window_bytes"), figure(&db, "pinned_bytes")), (0, before));
+}
+
+#[test]
+fn commits_and_conflicts_are_counted() {
+    let db = small();
+    let counts = || {
+        ["transactions_total", "transaction_conflicts_total", "transactions_too_old_total"]
+            .map(|name| figure(&db, name))
+    };
+    assert_eq!((counts(), figure(&db, "open_transactions")), ([0, 0, 0], 0));
+    let (mut first, mut second, mut old) = (db.transaction(), db.transaction(), db.transaction());
+    assert_eq!(figure(&db, "open_transactions"), 3);
+    first.put("a", "1");
+    first.commit().unwrap();
+    second.put("a", "2");
+    conflicts(second.commit());
+    old.put("b", "1");
+    for i in 0..4_000 {
+        db.put(key(i), "v").unwrap();
+    }
+    conflicts(old.commit());
+    // It wrote nothing, so it has committed nothing.
+    db.transaction().commit().unwrap();
+    assert_eq!((counts(), figure(&db, "open_transactions")), ([1, 1, 1], 0));
+    assert!(db.stats().to_string().contains("1 committed, 1 conflicts, 1 too old"));
+}
