@@ -30,6 +30,8 @@ impl Engine {
         self.tables.close();
         self.view.change(View::closed);
         self.lock.lock().take();
+        drop(closed);
+        self.events.hand_over();
         outcome
     }
 

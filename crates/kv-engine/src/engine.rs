@@ -20,6 +20,7 @@
 
 use crate::background::Background;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, Events};
 use crate::health::Health;
 use crate::keyspace::Catalog;
 use crate::limiter::Limiter;
@@ -73,6 +74,7 @@ pub(crate) struct Engine {
     pub(crate) writer: Option<Writer>,
     pub(crate) background: Arc<Background>,
     pub(crate) counters: Counters,
+    pub(crate) events: Events,
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) limiter: Limiter,
@@ -176,6 +178,18 @@ impl Engine {
         let _ = self.fs.remove(&name.path(&self.dir));
     }
 
+    /// Queues the events of files that are part of the store now.
+    pub(crate) fn note_made(&self, made: &Made, level: usize) {
+        for table in &made.tables {
+            let (number, bytes, entries) = (table.number, table.size, table.entries);
+            self.events.note(|| Event::TableCreated { number, level, bytes, entries });
+        }
+        for values in &made.values {
+            let (number, bytes) = (values.number, values.size);
+            self.events.note(|| Event::ValuesCreated { number, bytes });
+        }
+    }
+
     fn manifest_failed(&self, error: kv_manifest::Error) -> Error {
         let retryable = error.is_retryable();
         let error = Error::from(error);
@@ -190,7 +204,10 @@ impl Engine {
         if planted(bug::RESUMED_AFTER_LOG_FAILURE) {
             return cause.clone();
         }
-        let reason = self.health.fail(cause);
+        let (reason, first) = self.health.fail(cause);
+        if first {
+            self.events.note(|| Event::WritesRefused { error: reason.clone() });
+        }
         self.publisher.break_off();
         self.background.wake_all();
         reason

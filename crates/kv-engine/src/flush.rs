@@ -1,9 +1,9 @@
 //! From a sealed memtable to tables, and the edit that lets its log go.
 
-use crate::background::Retry;
 use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
 use crate::health::Work;
 use crate::output::{Made, Outputs, TableMaker};
 use crate::snapshots::Kept;
@@ -81,6 +81,8 @@ impl Engine {
         if let Some(reason) = self.health.fatal() {
             return Err(reason.clone());
         }
+        let (bytes, entries) = (buffer.table.memory() as u64, buffer.table.len() as u64);
+        self.events.tell(|| Event::FlushStarted { bytes, entries });
         let maker = self.maker()?;
         if self.view.load().sealed.len() > 1 {
             mark(Mark::FlushOfTwo);
@@ -124,6 +126,9 @@ impl Engine {
         self.counters.value_flush_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);
         let took = self.clock.monotonic().saturating_sub(started);
         self.counters.flush_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        self.note_made(&made, level);
+        let (bytes, tables) = (made.bytes(), made.tables.len());
+        self.events.note(|| Event::FlushEnded { bytes, tables, took });
         Ok(())
     }
 
@@ -153,7 +158,7 @@ impl Engine {
     /// Forgets that a flush failed: who asks for one wants to hear how it ends now, not how the
     /// last one did, which may have failed for a reason that is gone, such as a full disk.
     fn try_flushes_again(&self) {
-        self.background.state.lock().flush_retry = Retry::default();
+        self.background.state.lock().flush_retry.at = None;
         self.health.note(Work::Flush, None);
         self.background.wake_all();
     }

@@ -8,15 +8,26 @@
 use crate::error::{Error, Result};
 use kv_vfs::sync::Mutex;
 use kv_vfs::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
 use std::sync::OnceLock;
 
 /// A kind of background work that may fail and be tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Work {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Work {
     /// Writing memtables out, and making the logs that this needs.
     Flush,
     /// Merging tables.
     Compaction,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Work::Flush => "flush",
+            Work::Compaction => "compaction",
+        })
+    }
 }
 
 /// The state of one open store.
@@ -30,9 +41,15 @@ pub(crate) struct Health {
 }
 
 impl Health {
-    /// Refuses every later write with this reason; answers the reason that holds (the first).
-    pub(crate) fn fail(&self, cause: &Error) -> Error {
-        self.fatal.get_or_init(|| Error::poisoned(cause)).clone()
+    /// Refuses every later write with this reason; answers the reason that holds (the first), and
+    /// whether it is this one.
+    pub(crate) fn fail(&self, cause: &Error) -> (Error, bool) {
+        let mut first = false;
+        let reason = self.fatal.get_or_init(|| {
+            first = true;
+            Error::poisoned(cause)
+        });
+        (reason.clone(), first)
     }
 
     /// The reason why no write is taken any more.

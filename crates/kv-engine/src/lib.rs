@@ -27,7 +27,7 @@
 //! Where things are: `write` takes a write through log and memtable, `read` looks through
 //! memtables and tables, `transaction` compares what was read with what was committed meanwhile,
 //! `flush` and `compaction` move data down the levels, `background` decides which of these runs
-//! when, `open` recovers.
+//! when, `open` recovers; `stats` and `events` tell of it.
 #![forbid(unsafe_code)]
 
 mod background;
@@ -37,6 +37,7 @@ mod compaction;
 mod db;
 mod engine;
 mod error;
+mod events;
 mod flush;
 mod health;
 mod inspect;
@@ -68,6 +69,8 @@ pub use batch::WriteBatch;
 pub use bytes::Bytes;
 pub use db::Db;
 pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventListener};
+pub use health::Work;
 pub use inspect::{Inspect, inspect_manifest, inspect_table, inspect_values, inspect_wal};
 pub use keyspace::Keyspace;
 pub use kv_sstable::Compression;
@@ -79,3 +82,4 @@ pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use transaction::{Isolation, Savepoint, Transaction};
 pub use verify::{VerifyReport, verify, verify_with};
+pub use write::stall::Cause as StallCause;

@@ -1,6 +1,7 @@
 //! The settings of a store: inert values, checked once by `open`.
 
 use crate::error::{Error, Result};
+use crate::events::EventListener;
 use kv_sstable::Compression;
 use kv_vfs::{Fs, StdFs};
 use kv_wal::LogOptions;
@@ -48,6 +49,7 @@ pub struct Options {
     pub(crate) max_open_files: usize,
     pub(crate) mmap_reads: bool,
     pub(crate) file_system: Arc<dyn Fs>,
+    pub(crate) listener: Option<Arc<dyn EventListener>>,
 }
 
 impl Default for Options {
@@ -71,6 +73,7 @@ impl Default for Options {
             max_open_files: 512,
             mmap_reads: false,
             file_system: Arc::new(StdFs::new()),
+            listener: None,
         }
     }
 }
@@ -242,6 +245,22 @@ settings! {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     file_system: Arc<dyn Fs>;
+}
+
+impl Options {
+    /// Is told what the store does: flushes, compactions, stalls, failures. Default: nobody.
+    ///
+    /// ```
+    /// use kv_engine::{Db, Event, Options};
+    /// use std::sync::Arc;
+    /// let listener = |event: &Event| eprintln!("store: {event}");
+    /// let db = Db::in_memory(Options::default().listener(Arc::new(listener)))?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn listener(mut self, listener: Arc<dyn EventListener>) -> Options {
+        self.listener = Some(listener);
+        self
+    }
 }
 
 impl fmt::Debug for Options {

@@ -4,6 +4,7 @@
 use crate::background::State;
 use crate::background::next::{Next, next};
 use crate::engine::Engine;
+use crate::events::Event;
 use kv_manifest::{FileName, Version};
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::collections::HashSet;
@@ -75,14 +76,23 @@ impl Engine {
             gone.extend(self.unnamed_tables().into_iter().map(|name| (name, 0)));
         }
         let mut gone = gone.into_iter();
-        while let Some((name, _)) = gone.next() {
+        while let Some((name, bytes)) = gone.next() {
             self.remove_file(name);
+            self.note_removed(name, bytes);
             if gone.len() > 0 && !goes_on() {
                 break;
             }
         }
         self.background.retire(gone.collect());
         self.count_disk();
+    }
+
+    fn note_removed(&self, name: FileName, bytes: u64) {
+        match name {
+            FileName::Table(number) => self.events.note(|| Event::TableDeleted { number, bytes }),
+            FileName::Values(number) => self.events.note(|| Event::ValuesDeleted { number, bytes }),
+            _ => {}
+        }
     }
 
     /// The tables in the directory that no version names. Some may only just have been made.

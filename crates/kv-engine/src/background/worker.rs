@@ -8,6 +8,7 @@ use crate::background::{Retry, State};
 use crate::compaction::run::Task;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
 use crate::health::Work;
 use crate::write::buffer::WriteBuffer;
 use kv_manifest::VersionEdit;
@@ -30,10 +31,16 @@ const PRESSED_PART: u64 = 64;
 
 /// A job that was taken, with what was reserved for it.
 enum Job {
-    Flush { buffer: Arc<WriteBuffer>, level: usize, ticket: u64 },
+    Flush {
+        buffer: Arc<WriteBuffer>,
+        level: usize,
+        ticket: u64,
+    },
     PrepareSegment,
     Reclaim,
     Compact(Task),
+    /// Hands events over that were met under a lock, or by a thread that is gone.
+    Tell,
 }
 
 /// Starts the threads of a store that writes.
@@ -58,6 +65,7 @@ impl Engine {
         while let Ok(Some(job)) = self.guarded(|| Ok(self.wait_for_job())) {
             let outcome = self.guarded(|| self.run(&job));
             self.end(job, outcome);
+            self.events.hand_over();
         }
     }
 
@@ -116,6 +124,9 @@ impl Engine {
     }
 
     fn take_job(&self, state: &mut State) -> Option<Job> {
+        if self.events.are_waiting() {
+            return Some(Job::Tell);
+        }
         state.put_off = false;
         match next(&self.situation(state)) {
             Next::Wait => None,
@@ -185,6 +196,10 @@ impl Engine {
                 Ok(())
             }
             Job::Compact(task) => self.run_compaction(task),
+            Job::Tell => {
+                self.events.hand_over();
+                Ok(())
+            }
         }
     }
 
@@ -210,30 +225,48 @@ impl Engine {
                 drop(state);
                 return self.background.wake_all();
             }
+            Job::Tell => {
+                drop(state);
+                return self.background.wake_all();
+            }
             Job::Compact(task) => {
                 state.compactions.retain(|ticket| *ticket != task.ticket);
                 self.end_compaction(&mut state, &task, outcome.as_ref().err());
                 Some(Work::Compaction)
             }
         };
+        self.plan_retry(&mut state, work, outcome.err());
+        drop(state);
+        self.background.wake_all();
+    }
+
+    /// Notes how work ended, and when it is tried again. `None`: the making of a log segment.
+    fn plan_retry(&self, state: &mut State, work: Option<Work>, failure: Option<Error>) {
         let retry = match work {
             Some(work) => state.retry(work),
             None => &mut state.prepare_retry,
         };
-        match &outcome {
-            Ok(()) => *retry = Retry::default(),
-            Err(_) => {
-                let wait = FIRST_RETRY.saturating_mul(1 << retry.failures.min(10)).min(LAST_RETRY);
+        let failed_before = retry.failures > 0;
+        let mut retry_in = Duration::ZERO;
+        match failure {
+            None => *retry = Retry::default(),
+            Some(_) => {
+                retry_in = FIRST_RETRY.saturating_mul(1 << retry.failures.min(10)).min(LAST_RETRY);
                 retry.failures += 1;
-                retry.at = Some(self.clock.monotonic() + wait);
+                retry.at = Some(self.clock.monotonic() + retry_in);
                 self.counters.background_errors.fetch_add(1, Ordering::Relaxed);
             }
         }
-        if let Some(work) = work {
-            self.health.note(work, outcome.err());
+        let failures = retry.failures;
+        let Some(work) = work else { return };
+        match failure.clone() {
+            Some(error) => {
+                self.events.note(|| Event::WorkFailed { work, error, failures, retry_in });
+            }
+            None if failed_before => self.events.note(|| Event::WorkRecovered { work }),
+            None => {}
         }
-        drop(state);
-        self.background.wake_all();
+        self.health.note(work, failure);
     }
 
     /// Makes the next log segment, and lets the manifest name it, so that its loss is noticed.

@@ -109,6 +109,7 @@ impl Engine {
             match step? {
                 Step::Done => {
                     self.settle();
+                    self.events.hand_over();
                     return Ok(());
                 }
                 Step::Run(task) => {

@@ -13,6 +13,7 @@ use crate::compaction::split::Cutter;
 use crate::compaction::values::doomed;
 use crate::engine::{Engine, bytes_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
 use crate::flush::span;
 use crate::output::{Made, Moving, Outputs};
 use crate::read::level::{Files, LevelCursor, OpenTable};
@@ -134,6 +135,7 @@ impl Engine {
         let deleted: Vec<(usize, u64)> =
             compaction.files().map(|(level, file)| (level, file.number)).collect();
         let count = deleted.len() as u64;
+        self.tell_of_start(compaction);
         let mut edit = VersionEdit { deleted, ..VersionEdit::default() };
         let mut made = Made::default();
         match compaction.kind {
@@ -158,6 +160,9 @@ impl Engine {
         }
         self.install_made(edit, None, &made)?;
         let took = self.clock.monotonic().saturating_sub(started);
+        self.note_made(&made, compaction.output_level);
+        let (bytes, tables) = (made.bytes(), made.tables.len());
+        self.events.tell(|| Event::CompactionEnded { bytes, tables, took });
         if compaction.kind == Kind::Merge {
             let inputs = compaction.inputs.iter();
             let read: u64 = inputs.clone().map(|(_, files)| bytes_of(files)).sum();
@@ -171,6 +176,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn tell_of_start(&self, compaction: &Compaction) {
+        let from = compaction.inputs.iter().map(|(level, _)| *level).min().unwrap_or(0);
+        let to = compaction.output_level;
+        let tables = compaction.files().count();
+        let bytes = compaction.files().map(|(_, file)| file.size).sum();
+        self.events.tell(|| Event::CompactionStarted { from, to, tables, bytes });
     }
 
     fn check_inputs(&self, compaction: &Compaction) -> Result<()> {

@@ -12,6 +12,7 @@ pub(crate) mod replay;
 use crate::background::{Background, worker};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, Events};
 use crate::health::Health;
 use crate::options::Options;
 use crate::read::view::{CurrentView, Opened, View};
@@ -58,6 +59,11 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
         let _ = engine.close();
         return Err(error);
     }
+    let bytes = engine.counters.recovered_cut_bytes.load(Ordering::Relaxed);
+    if bytes > 0 {
+        engine.events.note(|| Event::LogCut { bytes });
+    }
+    engine.events.hand_over();
     Ok(engine)
 }
 
@@ -259,6 +265,7 @@ impl Opening {
             writer: parts.writer,
             background,
             counters: parts.counters,
+            events: Events::new(&self.options),
             disk_bytes: AtomicU64::new(0),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),
             closed: Mutex::new(false),

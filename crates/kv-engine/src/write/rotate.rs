@@ -5,6 +5,7 @@ use crate::background::State;
 use crate::compaction::{level0_runs, targets};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::health::Work;
 use crate::read::view::View;
 use crate::write::buffer::WriteBuffer;
@@ -45,7 +46,10 @@ impl Engine {
             Pace::Slow(ns_per_kib) => ns_per_kib,
             Pace::Free | Pace::Stop(_) => 0,
         };
-        self.counters.delay_ns_per_kib.store(delay, Ordering::Relaxed);
+        let before = self.counters.delay_ns_per_kib.swap(delay, Ordering::Relaxed);
+        if (before == 0) != (delay == 0) {
+            self.events.note(|| Event::WritesDelayed { per_kib: Duration::from_nanos(delay) });
+        }
     }
 
     /// Sleeps off the delay of a write that has been committed; holds no lock.
@@ -90,16 +94,16 @@ impl Engine {
         for_flush: bool,
     ) -> Result<()> {
         let started = self.clock.monotonic();
+        let told = self.tell_of_stall(full, for_flush);
         let mut stopped: Option<Cause> = None;
         let outcome = self.background.wait_with(|state| {
             if let Err(error) = self.health.check_write() {
                 return Some(Err(error));
             }
             let view = self.view.load();
-            let Pace::Stop(cause) = pace(&self.debt(&view)) else { return Some(Ok(())) };
-            if !Arc::ptr_eq(&view.active, full) || (for_flush && cause == Cause::Level0) {
+            let Some(cause) = self.stop_cause(&view, full, for_flush) else {
                 return Some(Ok(()));
-            }
+            };
             if let Some(error) = self.why_waiting_is_vain(state, &view, cause) {
                 return Some(Err(error));
             }
@@ -117,7 +121,25 @@ impl Engine {
             }
             self.counters.stopped(cause, self.clock.monotonic().saturating_sub(started));
         }
+        if let Some(cause) = told {
+            let took = self.clock.monotonic().saturating_sub(started);
+            self.events.tell(|| Event::StallEnded { cause, took });
+        }
         outcome
+    }
+
+    /// Why a writer stops for the memtable `full`, if it does.
+    fn stop_cause(&self, view: &View, full: &Arc<WriteBuffer>, for_flush: bool) -> Option<Cause> {
+        let Pace::Stop(cause) = pace(&self.debt(view)) else { return None };
+        let stops = Arc::ptr_eq(&view.active, full) && !(for_flush && cause == Cause::Level0);
+        stops.then_some(cause)
+    }
+
+    /// Tells the listener that a writer is about to wait, if it is.
+    fn tell_of_stall(&self, full: &Arc<WriteBuffer>, for_flush: bool) -> Option<Cause> {
+        let cause = self.stop_cause(&self.view.load(), full, for_flush)?;
+        self.events.tell(|| Event::StallStarted { cause });
+        Some(cause)
     }
 
     /// The failure of the work that a stopped writer waits for.
@@ -165,6 +187,8 @@ impl Engine {
         drop(next);
         rolled.map_err(|error| self.log_refused(error))?;
         self.measure();
+        let (number, closed_bytes) = (active.log, full.logged());
+        self.events.tell(|| Event::LogRotated { number, closed_bytes });
         Ok(())
     }
 

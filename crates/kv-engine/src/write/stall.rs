@@ -4,6 +4,8 @@
 //! bytes at a rate that falls from half above what compaction is measured to drain to a fifth
 //! below it.
 
+use std::fmt;
+
 /// How far the background work is behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Debt {
@@ -32,12 +34,22 @@ pub(crate) enum Pace {
 }
 
 /// What a writer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
     /// Memtables are not written out fast enough.
     Memtables,
     /// Level 0 is not merged down fast enough.
     Level0,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Memtables => "memtables are not written out fast enough",
+            Cause::Level0 => "level 0 is not merged down fast enough",
+        })
+    }
 }
 
 /// Memtables that may wait besides the one in use.

@@ -19,6 +19,7 @@ mod cursors;
 mod cutting;
 mod delete_range;
 mod disk_full;
+mod events;
 mod failed_io;
 mod format;
 mod in_memory;
