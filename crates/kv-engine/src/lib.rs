@@ -65,6 +65,11 @@ mod write;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// The guide's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;
+
 pub use batch::WriteBatch;
 pub use bytes::Bytes;
 pub use db::Db;

@@ -53,6 +53,11 @@ mod index;
 mod table;
 pub mod tuple;
 
+/// The cookbook's recipes, compiled; here, because one of them is of an index.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/cookbook.md")]
+struct Cookbook;
+
 pub use error::{Error, Result};
 pub use index::declare::{Hash, IndexSpec, Ordered, Row};
 pub use index::read::{Entries, Entry, Index, Rows};
