@@ -106,6 +106,7 @@ impl Bench {
             cache_bytes: self.cache,
             write_buffer_bytes: self.write_buffer,
             sync: self.sync,
+            transactions: false,
             seek_steps: self.seek_steps.clone(),
             write_rate: self.write_rate,
             rounds: self.rounds,
