@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -153,6 +154,15 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn lose_unsynced(&self) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
+    /// Opens a window on a part of the file that [`FsFile::allocate`] has reserved: who copies into
+    /// it has written, without a system call. `None` where the file system cannot, or where a
+    /// copy could kill the process in a state in which a write would answer an error.
+    ///
+    /// The part is zero afterwards, and nothing else is to write there while this is under way.
+    #[track_caller]
+    fn window(&self, _part: Range<u64>) -> Option<Box<dyn FsWindow>> {
+        None
+    }
     /// The length in bytes.
     #[track_caller]
     fn len(&self) -> io::Result<u64>;
@@ -161,6 +171,21 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
+}
+
+/// A part of a file to copy into. What was copied is as far as [`FsFile::write_at`] would have
+/// brought it: every reader sees it, it survives the process, and a sync makes it durable.
+pub trait FsWindow: Send + fmt::Debug {
+    /// Copies `bytes` to this offset of the file; answers `false`, with nothing done, where they
+    /// do not lie within the window.
+    fn copy(&mut self, bytes: &[u8], offset: u64) -> bool;
+}
+
+/// Where `len` bytes at `offset` of a file lie in its part `part`; `None` where they do not.
+pub(crate) fn place_in(part: &Range<u64>, offset: u64, len: usize) -> Option<Range<usize>> {
+    let end = offset.checked_add(len as u64).filter(|end| *end <= part.end)?;
+    let from = usize::try_from(offset.checked_sub(part.start)?).ok()?;
+    Some(from..usize::try_from(end - part.start).ok()?)
 }
 
 /// Loops over short reads and writes.

@@ -38,7 +38,7 @@ pub use fault::{
     CallSite, Covered, Fault, FaultError, FaultFs, FaultId, FaultKind, OpKind, Struck,
 };
 pub use fs::{
-    Clock, DirEntry, FileKind, Fs, FsFile, FsFileExt, FsLock, Job, Metadata, Mode, Thread,
+    Clock, DirEntry, FileKind, Fs, FsFile, FsFileExt, FsLock, FsWindow, Job, Metadata, Mode, Thread,
 };
 pub use latch::LatchedFs;
 pub use mem::{CutFill, CutGrain, CutOrder, CutPolicy, MemFs, PendingOp};

@@ -14,7 +14,9 @@ mod node;
 mod policy;
 
 use crate::clock::StdClock;
-use crate::fs::{Clock, DirEntry, FileKind, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
+use crate::fs::{
+    Clock, DirEntry, FileKind, Fs, FsFile, FsLock, FsWindow, Job, Metadata, Mode, Thread, place_in,
+};
 use crate::os;
 use image::Image;
 use node::{Dir, Inode, NameOp, Names, Node, Volume};
@@ -22,6 +24,7 @@ use parking_lot::Mutex;
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::ops::Range;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -401,6 +404,12 @@ impl FsFile for MemFile {
         self.sync_data()
     }
 
+    fn window(&self, part: Range<u64>) -> Option<Box<dyn FsWindow>> {
+        self.writable().ok().filter(|inode| part.end <= inode.len())?;
+        let file = MemFile::open(Arc::clone(&self.inode), self.mode);
+        Some(Box::new(MemWindow { file, part }))
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.inode.len())
     }
@@ -408,6 +417,20 @@ impl FsFile for MemFile {
     fn lose_unsynced(&self) -> io::Result<()> {
         self.inode.lose();
         Ok(())
+    }
+}
+
+/// A copy is a write that no power cut treats better.
+#[derive(Debug)]
+struct MemWindow {
+    file: MemFile,
+    part: Range<u64>,
+}
+
+impl FsWindow for MemWindow {
+    fn copy(&mut self, bytes: &[u8], offset: u64) -> bool {
+        place_in(&self.part, offset, bytes.len()).is_some()
+            && self.file.inode.write(bytes, offset).is_ok_and(|written| written == bytes.len())
     }
 }
 

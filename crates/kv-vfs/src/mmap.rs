@@ -1,9 +1,10 @@
-//! Files read through a memory map; the only unsafe code of this crate.
+//! Files read and written through a memory map; the only unsafe code of this crate.
 
-use crate::fs::FsFile;
-use memmap2::{Advice, Mmap};
+use crate::fs::{FsFile, FsWindow, place_in};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 
 /// A read-only mapping of a whole file.
 #[derive(Debug)]
@@ -61,5 +62,44 @@ impl FsFile for MappedFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.map.len() as u64)
+    }
+}
+
+/// A part of a file that is written by copying into the page cache.
+///
+/// A page that is not there, or that the file system has to be asked for before it may be written
+/// to, is a fault, and a fault that fails kills the process. So every page is made writable here,
+/// where a failure is an error, and locked in memory: it never has to be read again. What is left
+/// is the fault on a page that was written back since, of which [`crate::os`] knows on which file
+/// systems it cannot fail.
+#[derive(Debug)]
+pub(crate) struct MappedWindow {
+    map: MmapMut,
+    part: Range<u64>,
+}
+
+impl MappedWindow {
+    /// Maps this part of `file`, whose space is reserved.
+    #[expect(unsafe_code, reason = "a map of a file cannot be made safely")]
+    pub(crate) fn new(file: &File, part: Range<u64>) -> io::Result<MappedWindow> {
+        let len = part.end.saturating_sub(part.start) as usize;
+        let mut options = MmapOptions::new();
+        options.offset(part.start).len(len);
+        // SAFETY: bytes are only ever copied in and never read back, so what others write there
+        // is not seen. The part lies within the file, which the engine never cuts short while it
+        // writes it; another process that does so kills this one, as it would by changing it.
+        let map = unsafe { options.map_mut(file)? };
+        map.advise(Advice::PopulateWrite)?;
+        map.lock()?;
+        Ok(MappedWindow { map, part })
+    }
+}
+
+impl FsWindow for MappedWindow {
+    fn copy(&mut self, bytes: &[u8], offset: u64) -> bool {
+        let place = place_in(&self.part, offset, bytes.len());
+        let Some(to) = place.and_then(|place| self.map.get_mut(place)) else { return false };
+        to.copy_from_slice(bytes);
+        true
     }
 }

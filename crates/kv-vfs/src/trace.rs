@@ -7,12 +7,13 @@
 //! through which they were written, so that what is renamed or removed while it is open is
 //! written to as it was.
 
-use crate::fs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
+use crate::fs::{Clock, DirEntry, Fs, FsFile, FsLock, FsWindow, Job, Metadata, Mode, Thread};
 use crate::mem::MemFs;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -315,8 +316,33 @@ impl FsFile for TraceFile {
         self.record(|file| file.lose_unsynced(), |()| TraceOp::Lose(self.handle))
     }
 
+    fn window(&self, part: Range<u64>) -> Option<Box<dyn FsWindow>> {
+        let inner = self.inner.window(part)?;
+        let trace = Arc::clone(&self.trace);
+        Some(Box::new(TraceWindow { inner, handle: self.handle, trace }))
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
+    }
+}
+
+/// A copy into it is recorded as the write that it is.
+#[derive(Debug)]
+struct TraceWindow {
+    inner: Box<dyn FsWindow>,
+    handle: u64,
+    trace: Arc<Mutex<Recorder>>,
+}
+
+impl FsWindow for TraceWindow {
+    fn copy(&mut self, bytes: &[u8], offset: u64) -> bool {
+        let mut trace = self.trace.lock();
+        let copied = self.inner.copy(bytes, offset);
+        if copied {
+            trace.ops.push(TraceOp::Write(self.handle, offset, bytes.into()));
+        }
+        copied
     }
 }
 

@@ -2,7 +2,7 @@
 //! without ever taking damage for an end.
 //!
 //! * [`Log`] writes: a record is appended in memory, written with all that is buffered in one
-//!   `pwrite`, and made durable with all that is written in one sync.
+//!   `pwrite` or by a copy into a window on the file, and made durable with all that is written in one sync.
 //! * [`replay`] reads a whole log, over all its segments, and decides between a torn tail, which
 //!   is left out and reported, and corruption, which is an error.
 //! * [`RecordScanner`] reads what is whole in a damaged file, also behind the damage.
@@ -39,6 +39,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
+mod answers;
 mod error;
 mod frame;
 mod log;
@@ -52,12 +54,13 @@ mod turn;
 mod window;
 mod writer;
 
+pub use answers::{Appended, LogStats, Position};
 pub use error::{Error, Result};
 pub use frame::{
     FLAG_OLDER_DURABLE, Field, HEADER_FIELDS, HEADER_LEN, MAX_SEGMENT_LEN, Predecessor, RecordKind,
     START_FIELDS, START_LEN,
 };
-pub use log::{Appended, Log, LogOptions, LogStats, Position};
+pub use log::{Log, LogOptions};
 pub use reader::{Record, RecordReader, Step};
 pub use rule::{Cut, Replay, SegmentFile, replay};
 pub use scan::{Found, RecordScanner};

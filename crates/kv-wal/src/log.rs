@@ -1,19 +1,25 @@
 //! The log that many threads append to: one lock, one write for all that is buffered, one sync
-//! for all that is written.
+//! for all that is written. Where the file has a window (`ahead`), a record that need not be
+//! durable is written by the append itself, by copying it there.
 //!
 //! What holds at every moment, under the lock:
 //!
 //! 1. Records get their place, their sequence numbers and their bytes in one critical section, so
 //!    the order of the log is the order of the sequence numbers.
 //! 2. `sync.done <= write.done <= end`. The buffer holds what lies between what the write that is
-//!    on (or was last) takes along and `end`; all of it belongs to the current segment.
+//!    on (or was last) takes along and `end`; all of it belongs to the current segment. A copy
+//!    takes all of the buffer, under the lock, while no write is on and nobody waits for one: so
+//!    nothing is ever in the file before what comes before it, and no waiter is passed over.
 //! 3. Older segments are made durable before newer ones, so whatever is durable is a prefix.
 //! 4. After a failed write or sync nothing is written, synced or appended again: the file's
 //!    contents are unknown, and a sync that succeeds later would prove nothing.
 //!
-//! The lock is never held across a write or a sync, only, once in a chunk, across the reservation
-//! of space. `admit` and `under_lock` run while it is held and must not call the log.
+//! The lock is never held across a write, a sync or the opening of a window, which is part of a
+//! round of writing; only across a copy and, where the window's space was not ahead of need, the
+//! reservation of space. `admit` and `under_lock` run while it is held and must not call the log.
 
+use crate::ahead;
+use crate::answers::{Appended, LogStats, Position};
 use crate::error::{Error, Result};
 use crate::frame::{Predecessor, RecordKind, START_LEN};
 use crate::segment::Segment;
@@ -46,35 +52,6 @@ impl Default for LogOptions {
     fn default() -> LogOptions {
         LogOptions { allocation_chunk: 4 << 20 }
     }
-}
-
-/// A place in the whole log, over all its segments: everything before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position(u64);
-
-/// What an append was given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// The first of its sequence numbers.
-    pub first_seq: u64,
-    /// The place behind it; what [`Log::write_to`] and [`Log::sync_to`] want.
-    pub position: Position,
-}
-
-/// What a log has done since it was started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    /// Records appended by [`Log::append`].
-    pub appends: u64,
-    /// Bytes framed: headers and payloads of all records.
-    pub bytes: u64,
-    /// Writes to a file.
-    pub writes: u64,
-    /// Syncs of a file.
-    pub syncs: u64,
-    /// How many writes carried 1 record, 2 to 3, 4 to 7, and so on by powers of two; the last
-    /// counts all bigger ones.
-    pub groups: [u64; 12],
 }
 
 /// A write-ahead log; share it with an `Arc`.
@@ -135,6 +112,28 @@ impl Log {
         payload: &[&[u8]],
         admit: impl FnOnce(u64) -> std::result::Result<T, E>,
     ) -> std::result::Result<(Appended, T), E> {
+        self.append_to::<false, T, E>(count, payload, admit)
+    }
+
+    /// [`Log::append`] for a record that is to be written and need not be durable: it is written
+    /// at once where that takes no system call, and [`Appended::written`] says so.
+    #[inline]
+    pub fn append_and_copy<T, E: From<Error>>(
+        &self,
+        count: u64,
+        payload: &[&[u8]],
+        admit: impl FnOnce(u64) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(Appended, T), E> {
+        self.append_to::<true, T, E>(count, payload, admit)
+    }
+
+    #[inline]
+    fn append_to<const COPY: bool, T, E: From<Error>>(
+        &self,
+        count: u64,
+        payload: &[&[u8]],
+        admit: impl FnOnce(u64) -> std::result::Result<T, E>,
+    ) -> std::result::Result<(Appended, T), E> {
         let mut state = self.state.lock();
         state.check_open()?;
         let first_seq = state.next_seq;
@@ -146,7 +145,9 @@ impl Log {
         state.frame(RecordKind::Data, payload, len);
         state.next_seq = next_seq;
         state.stats.appends += 1;
-        Ok((Appended { first_seq, position: Position(state.end()) }, admitted))
+        let written = COPY && state.write.is_idle() && state.copy_out();
+        let position = Position(state.end());
+        Ok((Appended { first_seq, position, written }, admitted))
     }
 
     /// Returns once everything before `position` has been written to its file.
@@ -156,7 +157,7 @@ impl Log {
         while state.write.done < position.0.min(state.end()) {
             state.check()?;
             if !state.write.is_running() {
-                let calls = self.write_round(&mut state);
+                let calls = self.write_round(&mut state, true);
                 let reached = state.write.done >= position.0.min(state.end());
                 let outcome = state.after_round(reached);
                 drop(state);
@@ -342,7 +343,7 @@ impl Log {
                 let seat = state.write.sit(position);
                 MutexGuard::unlocked(state, || seat.wait());
             } else {
-                let calls = self.write_round(state);
+                let calls = self.write_round(state, false);
                 calls.make();
                 if planted(bug::ERROR_KEPT_FROM_GROUP) {
                     state.check()?;
@@ -353,9 +354,23 @@ impl Log {
     }
 
     /// Writes all that is buffered; none is being written. A failure is left in the state.
-    fn write_round(&self, state: &mut MutexGuard<'_, State>) -> Calls {
+    ///
+    /// Where the window has come to its end and more is to be copied, `open` asks for the next.
+    fn write_round(&self, state: &mut MutexGuard<'_, State>, open: bool) -> Calls {
+        state.write.gather();
+        let mut copied = state.copy_out();
+        if !copied && open && ahead::open(state) {
+            if state.failure.is_some() {
+                return state.write.end();
+            }
+            copied = state.copy_out();
+        }
         let end = state.end();
-        state.write.begin(end);
+        state.write.aim(end);
+        if copied {
+            self.rounds.fetch_add(1, Ordering::Relaxed);
+            return state.write.end();
+        }
         let segment = state.current.segment.clone();
         let buffer = state.take_buffer();
         let offset = end - state.current.base - buffer.len() as u64;

@@ -80,6 +80,29 @@ impl Space {
         if needed <= self.reserved { Ok(()) } else { self.grow(file, path, needed) }
     }
 
+    /// How far space is reserved.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// How far it is to be reserved for what will be written before `end`: as it is, or one step
+    /// further. `None` where the file system cannot.
+    pub(crate) fn ahead(&self, end: u64) -> Option<u64> {
+        match self.reserved {
+            u64::MAX => None,
+            reserved if end <= reserved => Some(reserved),
+            reserved => Some((reserved + self.step).min(MAX_SEGMENT_LEN)),
+        }
+    }
+
+    /// Notes that space is reserved as far as this.
+    pub(crate) fn reach(&mut self, reserved: u64) {
+        if reserved > self.reserved {
+            self.reserved = reserved;
+            self.step = self.step.saturating_mul(2).min(self.biggest_step);
+        }
+    }
+
     #[cold]
     fn grow(&mut self, file: &dyn FsFile, path: &Path, needed: u64) -> Result<()> {
         let ahead = (self.reserved + self.step).min(MAX_SEGMENT_LEN).max(needed);
@@ -89,8 +112,7 @@ impl Space {
         }
         match outcome {
             Ok(reserved) => {
-                self.reserved = reserved;
-                self.step = self.step.saturating_mul(2).min(self.biggest_step);
+                self.reach(reserved);
                 Ok(())
             }
             Err(e) if e.kind() == io::ErrorKind::Unsupported => {

@@ -1,8 +1,10 @@
 //! What the log's lock protects.
 
+use crate::ahead::Ahead;
+use crate::answers::LogStats;
 use crate::error::{Error, Result};
 use crate::frame::{Framer, HEADER_LEN, RecordKind, START_LEN, Stamp};
-use crate::log::{LogOptions, LogStats};
+use crate::log::LogOptions;
 use crate::segment::{Segment, Space, payload_len};
 use crate::turn::Turn;
 use kv_vfs::testing::{bug, planted};
@@ -19,6 +21,7 @@ pub(crate) struct Current {
     pub(crate) base: u64,
     pub(crate) framer: Framer,
     pub(crate) space: Space,
+    pub(crate) ahead: Ahead,
 }
 
 /// An older segment that is not yet durable to its end.
@@ -104,15 +107,35 @@ impl State {
         self.stats.bytes += (self.buffer.len() - before) as u64;
     }
 
+    /// Writes all that is buffered by copying it, if the window takes it. No write is on, but for
+    /// that of the caller.
+    #[inline]
+    pub(crate) fn copy_out(&mut self) -> bool {
+        let offset = self.current.framer.offset() - self.buffer.len() as u64;
+        let copied = self.current.ahead.copy(&self.buffer, self.records, offset);
+        if copied {
+            self.count_group();
+            self.buffer.clear();
+            self.write.done = self.end();
+        }
+        copied
+    }
+
     /// The buffer, for a write; appends go on into the other one.
     pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        self.count_group();
+        std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare))
+    }
+
+    /// Notes that what is buffered goes to the file.
+    #[inline]
+    fn count_group(&mut self) {
         if let Some(group) = self.records.checked_ilog2() {
             let last = self.stats.groups.len() - 1;
             self.stats.groups[last.min(group as usize)] += 1;
             self.stats.writes += 1;
         }
         self.records = 0;
-        std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare))
     }
 
     pub(crate) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
@@ -150,6 +173,7 @@ impl Current {
         let mut space = Space::new(options.allocation_chunk);
         let end = (HEADER_LEN + START_LEN) as u64;
         space.reserve(segment.file(), segment.path(), end)?;
-        Ok(Current { segment, base, framer, space })
+        let ahead = Ahead::new(options.allocation_chunk);
+        Ok(Current { segment, base, framer, space, ahead })
     }
 }

@@ -77,6 +77,11 @@ impl Turn {
         self.running
     }
 
+    /// Whether no round is on, and nobody waits to do one.
+    pub(crate) fn is_idle(&self) -> bool {
+        !self.running && self.seated.iter().all(Vec::is_empty)
+    }
+
     /// Begins a round whose target is not known yet: who comes now belongs to it.
     pub(crate) fn gather(&mut self) {
         self.begin(u64::MAX);

@@ -74,6 +74,34 @@ fn everyone_who_waits_for_a_round_is_woken() {
     });
 }
 
+/// With windows, which a file system that injects faults does not have.
+#[test]
+fn copies_beside_a_sync_and_a_roll_lose_nobody() {
+    model(|| {
+        let fs = MemFs::volatile();
+        let segment = |n| Segment::create(&fs, Path::new(&format!("/{n:06}.log")), n).unwrap();
+        let log = Arc::new(Log::start(segment(1), None, 1, LogOptions::default()).unwrap());
+        let copy = |log: &Log| {
+            let appended = log.append_and_copy(1, &[b"x"], |_| Ok::<_, Error>(())).unwrap().0;
+            if !appended.written {
+                log.write_to(appended.position).unwrap();
+            }
+        };
+        let other = Arc::clone(&log);
+        let other = loom::thread::spawn(move || copy(&other));
+        let third = Arc::clone(&log);
+        let third = loom::thread::spawn(move || {
+            let (appended, ()) = third.append(1, &[b"y"], |_| Ok::<_, Error>(())).unwrap();
+            third.sync_to(appended.position).unwrap();
+        });
+        copy(&log);
+        log.roll(segment(2), |_| ()).unwrap();
+        other.join().unwrap();
+        third.join().unwrap();
+        assert_eq!(log.next_seq(), 4);
+    });
+}
+
 #[test]
 fn a_roll_beside_a_finish_ends() {
     model(|| {

@@ -200,7 +200,7 @@ impl Engine {
         if !write.deletes {
             self.refuse_over_disk_limit()?;
         }
-        let (appended, buffer) = self.append(writer, write)?;
+        let (appended, buffer) = self.append(writer, write, durability)?;
         let first = appended.first_seq;
         let last = first + (write.count - 1);
 
@@ -209,6 +209,7 @@ impl Engine {
         let ticket = self.publisher.announce(first, last, position, durability);
         let reached = match durability {
             Durability::Sync => writer.log.sync_to(position),
+            Durability::Os if appended.written => Ok(()),
             Durability::Os => writer.log.write_to(position),
         };
         let outcome = match reached {
@@ -230,10 +231,16 @@ impl Engine {
         &self,
         writer: &Writer,
         write: &Write<'_>,
+        durability: Durability,
     ) -> Result<(kv_wal::Appended, Arc<WriteBuffer>)> {
         loop {
             self.prepare_claim(&write.claim)?;
-            match writer.log.append(write.count, write.payload, |first| self.admit(write, first)) {
+            let admit = |first| self.admit(write, first);
+            let appended = match durability {
+                Durability::Sync => writer.log.append(write.count, write.payload, admit),
+                Durability::Os => writer.log.append_and_copy(write.count, write.payload, admit),
+            };
+            match appended {
                 Ok(admitted) => return Ok(admitted),
                 Err(Refused::Full(full)) => self.make_room(writer, &full, write.bound)?,
                 Err(Refused::Other(error)) => return Err(error),

@@ -59,6 +59,20 @@ fn allocated_space_is_lost_until_it_is_synced() {
 }
 
 #[test]
+fn what_was_copied_is_lost_until_it_is_synced() {
+    let fs = MemFs::new();
+    let file = create_durable(&fs, path("/a"), b"");
+    file.allocate(10).unwrap();
+    file.sync_data().unwrap();
+    let mut window = file.window(0..10).unwrap();
+    assert!(window.copy(b"one", 0));
+    assert_eq!(read(&fs.crash(), path("/a")).unwrap(), [0; 10]);
+    file.sync_data().unwrap();
+    assert!(window.copy(b"two", 3));
+    assert_eq!(read(&fs.crash(), path("/a")).unwrap(), b"one\0\0\0\0\0\0\0");
+}
+
+#[test]
 fn a_rename_is_undone_until_the_directory_is_synced() {
     let fs = MemFs::new();
     create_durable(&fs, path("/CURRENT"), b"old");

@@ -14,6 +14,9 @@ fn program(fs: &dyn Fs) -> std::io::Result<()> {
     let a = fs.create_new(path("/d/a"))?;
     a.write_all_at(b"first", 0)?;
     a.allocate(100)?;
+    if let Some(mut window) = a.window(40..90) {
+        assert!(window.copy(b"copied", 50) && !window.copy(b"outside", 90));
+    }
     fs.rename(path("/d/a"), path("/d/b"))?;
     let other = fs.create_new(path("/d/a"))?;
     other.write_all_at(b"another file of the old name", 0)?;

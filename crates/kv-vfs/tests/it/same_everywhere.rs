@@ -32,6 +32,38 @@ fn only_regular_files_are_opened() {
 }
 
 #[test]
+fn what_is_copied_into_a_window_is_in_the_file() {
+    everywhere(|fs, dir| {
+        let file = create(&**fs, &dir.join("a"), &[7; 5_000]);
+        file.allocate(400_000).unwrap();
+        let Some(mut window) = file.window(5_000..390_001) else { return };
+        assert!(window.copy(b"first", 5_000) && window.copy(b"last", 389_997));
+        assert!(window.copy(&[9; 300_000], 60_000) && window.copy(b"", 390_001));
+        for (offset, len) in [(4_999, 3), (389_997, 5), (390_001, 1), (u64::MAX, 2), (0, 400_000)] {
+            assert!(!window.copy(&vec![1; len], offset), "{len} bytes at {offset}");
+        }
+        file.write_all_at(b"beside it", 395_000).unwrap();
+        let mut expected = vec![0; 400_000];
+        expected[..5_000].fill(7);
+        expected[5_000..5_005].copy_from_slice(b"first");
+        expected[60_000..360_000].fill(9);
+        expected[389_997..390_001].copy_from_slice(b"last");
+        expected[395_000..395_009].copy_from_slice(b"beside it");
+        assert!(contents(&*file) == expected);
+        // Pages that were written back take copies again; the name is not needed, nor the handle.
+        file.sync_data().unwrap();
+        assert!(window.copy(b"again", 5_000));
+        assert_eq!(contents(&*file)[5_000..5_005], *b"again");
+        let kept = fs.open(&dir.join("a"), Mode::Read).unwrap();
+        fs.remove(&dir.join("a")).unwrap();
+        drop(file);
+        assert!(window.copy(b"gone", 5_000));
+        drop(window);
+        assert_eq!(contents(&*kept)[5_000..5_005], *b"gonen");
+    });
+}
+
+#[test]
 fn bytes_are_read_back_from_where_they_were_written() {
     everywhere(|fs, dir| {
         let file = fs.create_new(&dir.join("a")).unwrap();

@@ -1,7 +1,9 @@
 //! After a power cut the log is a prefix of what was appended, with all that was synced, and it
 //! is never called corrupt.
 
-use crate::support::{append, disk, files, path, put, put_synced, read, segment, start, tight};
+use crate::support::{
+    append, copy, disk, files, path, put, put_synced, read, segment, start, tight,
+};
 use kv_vfs::{Fault, FaultFs, FaultKind, Fs, MemFs, OpKind};
 use kv_wal::{Log, SegmentFile};
 use std::io;
@@ -58,15 +60,21 @@ fn sweep(piece: usize, options: kv_wal::LogOptions, steps: &[Do]) {
     let faulty = FaultFs::new(Arc::new(fs.clone()));
     let pieces = FaultKind::Short(piece);
     faulty.arm(Fault::new(OpKind::Write, io::ErrorKind::Other).kind(pieces));
-    let log: Log = start(&faulty, 1, options);
+    let states = sweep_on(&faulty, &fs, options, steps);
+    assert!(states > 100, "{states}");
+}
+
+/// The same on the file system `on`, below which lies `fs`. Answers how many states were seen.
+fn sweep_on(on: &dyn Fs, fs: &MemFs, options: kv_wal::LogOptions, steps: &[Do]) -> usize {
+    let log: Log = start(on, 1, options);
     let (mut appended, mut durable, mut states) = (Vec::new(), 0, 0);
     for (n, step) in (0_u32..).zip(steps) {
         let payload = [n as u8; 20];
         match step {
             Do::Buffer => drop(append(&log, &payload).unwrap()),
-            Do::Put => drop(put(&log, &payload)),
+            Do::Put => drop(copy(&log, &payload)),
             Do::Sync => drop(put_synced(&log, &payload)),
-            Do::Roll => log.roll(segment(&faulty, log.segment_number() + 1), |_| ()).unwrap(),
+            Do::Roll => log.roll(segment(on, log.segment_number() + 1), |_| ()).unwrap(),
             Do::SyncClosed => log.sync_closed().unwrap(),
             Do::Finish => log.finish().unwrap(),
         }
@@ -76,9 +84,9 @@ fn sweep(piece: usize, options: kv_wal::LogOptions, steps: &[Do]) {
         if matches!(step, Do::Sync | Do::Finish) {
             durable = appended.len();
         }
-        states += crash_everywhere(&fs, durable, &appended);
+        states += crash_everywhere(fs, durable, &appended);
     }
-    assert!(states > 100, "{states}");
+    states
 }
 
 #[test]
@@ -89,6 +97,20 @@ fn any_subset_of_unsynced_writes_leaves_a_prefix() {
         sweep(40, options, &[Put, Put, Sync, Put, Roll, Put, SyncClosed, Put, Roll, Put, Finish]);
         sweep(24, options, &[Sync, Put, Buffer, Roll, Buffer, Sync, Put, Roll, Roll, Put, Sync]);
         sweep(30, options, &[Put, Roll, Put, Roll, Put, SyncClosed, Put, Put, Finish]);
+    }
+}
+
+#[test]
+fn any_subset_of_unsynced_copies_leaves_a_prefix() {
+    use Do::{Buffer, Finish, Put, Roll, Sync, SyncClosed};
+    for steps in [
+        [Put, Put, Sync, Put, Put, Roll, Put, Put, Roll, Put, Sync, Put],
+        [Put, Put, Put, Sync, Put, SyncClosed, Put, Roll, Put, Put, Sync, Finish],
+        [Sync, Put, Buffer, Put, Roll, Buffer, Sync, Put, Roll, Put, Buffer, Put],
+    ] {
+        let fs = disk();
+        let states = sweep_on(&fs, &fs, kv_wal::LogOptions::default(), &steps);
+        assert!(states > 40, "{states}");
     }
 }
 

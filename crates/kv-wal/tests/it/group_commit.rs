@@ -1,9 +1,10 @@
 //! Many threads append; one writes for all, one syncs for all.
 
-use crate::support::{append, disk, put, read, segment, start, tight};
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, MemFs, Metadata, Mode, Thread};
+use crate::support::{append, copy, disk, put, read, segment, start, tight};
+use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, FsWindow, Job, MemFs, Metadata, Mode, Thread};
 use kv_wal::{Log, LogOptions};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -68,6 +69,9 @@ impl FsFile for GatedFile {
     }
     fn sync_all(&self) -> io::Result<()> {
         self.sync_data()
+    }
+    fn window(&self, part: Range<u64>) -> Option<Box<dyn FsWindow>> {
+        self.inner.window(part)
     }
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
@@ -161,9 +165,10 @@ fn appends_and_writes_go_on_while_a_sync_is_in_flight() {
         scope.spawn(|| log.sync_to(first.position).unwrap());
         gate.wait_for(1);
         put(&log, b"second");
+        assert!(copy(&log, b"copied"), "the window of the second is open");
         log.roll(segment(&fs, 2), |_| ()).unwrap();
         put(&log, b"third");
-        assert_eq!(read(&fs, [1, 2]).0, [&b"first"[..], b"second", b"third"]);
+        assert_eq!(read(&fs, [1, 2]).0, [&b"first"[..], b"second", b"copied", b"third"]);
         gate.let_through(u64::MAX);
     });
     log.sync_to(log.end()).unwrap();
@@ -231,11 +236,15 @@ fn writer(log: &Log, id: u64, records: u64) -> Vec<(u64, Vec<u8>)> {
         let count = 1 + (id + i) % 3;
         let mut payload = format!("{id}/{i} {}", "x".repeat((i * 7 % 300) as usize)).into_bytes();
         payload.insert(0, count as u8);
-        let appended = log.append(count, &[&payload], |_| Ok::<_, kv_wal::Error>(())).unwrap().0;
+        let admit = |_| Ok::<_, kv_wal::Error>(());
+        let appended = match i % 3 {
+            0 => log.append(count, &[&payload], admit).unwrap().0,
+            _ => log.append_and_copy(count, &[&payload], admit).unwrap().0,
+        };
         if (id + i).is_multiple_of(4) {
             log.sync_to(appended.position).unwrap();
             assert!(log.synced() >= appended.position);
-        } else {
+        } else if !appended.written {
             log.write_to(appended.position).unwrap();
         }
         acked.push((appended.first_seq, payload));

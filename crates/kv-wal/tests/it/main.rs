@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chain;
+mod copies;
 mod crash;
 mod damage;
 mod failure;

@@ -51,6 +51,15 @@ pub(crate) fn put(log: &Log, payload: &[u8]) -> Appended {
     appended
 }
 
+/// Appends, and writes by a copy where that is possible; answers whether it was.
+pub(crate) fn copy(log: &Log, payload: &[u8]) -> bool {
+    let appended = log.append_and_copy(1, &[payload], |_| Ok::<_, Error>(())).unwrap().0;
+    if !appended.written {
+        log.write_to(appended.position).unwrap();
+    }
+    appended.written
+}
+
 /// Appends and syncs.
 pub(crate) fn put_synced(log: &Log, payload: &[u8]) -> Appended {
     let appended = append(log, payload).unwrap();
