@@ -107,6 +107,15 @@ Example:
 Example:
   kv compact")]
     Compact,
+    /// Make a second store of the same data in another directory, by hard links where possible
+    #[command(after_help = "\
+Examples:
+  kv checkpoint /backup/monday
+  kv --data-dir /backup/monday verify")]
+    Checkpoint {
+        /// Where; must not exist or be an empty directory
+        path: PathBuf,
+    },
     /// Write everything from the log into tables
     #[command(after_help = "\
 Example:

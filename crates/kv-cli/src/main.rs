@@ -54,6 +54,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Keyspaces => keyspaces::list(dir, &mut out),
         Command::DropKeyspace { name } => keyspaces::remove(dir, &name),
         Command::Flush => maintain::flush(dir),
+        Command::Checkpoint { path } => maintain::checkpoint(dir, &path),
         Command::Compact => maintain::compact(dir),
         Command::Stats { prometheus } => maintain::stats(dir, prometheus, &mut out),
         Command::Verify => repair::verify(dir, &mut out),

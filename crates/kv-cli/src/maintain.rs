@@ -1,4 +1,4 @@
-//! The store as a whole: `flush`, `compact`, `stats`.
+//! The store as a whole: `flush`, `compact`, `checkpoint`, `stats`.
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -18,6 +18,15 @@ pub(crate) fn compact(dir: &Path) -> Result<(), Failure> {
     let db = store::for_upkeep(dir)?;
     let bar = progress::waiting("compacting");
     db.compact()?;
+    db.close()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+pub(crate) fn checkpoint(dir: &Path, path: &Path) -> Result<(), Failure> {
+    let db = store::for_upkeep(dir)?;
+    let bar = progress::waiting("making the checkpoint");
+    db.checkpoint(path)?;
     db.close()?;
     bar.finish_and_clear();
     Ok(())

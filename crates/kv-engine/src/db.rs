@@ -383,6 +383,30 @@ impl Db {
         self.handle.engine.compact_all()
     }
 
+    /// Makes a second store in `path`, which must not exist or be an empty directory: all that was
+    /// written when the call began, and maybe some of what was written during it, in the order
+    /// of the writes and with batches whole. It opens as any other, and neither store knows of the
+    /// other: later changes to one do not show in the other, and either may be deleted.
+    ///
+    /// Tables are shared by hard links, which take no space until one of the stores replaces its
+    /// own; on another file system they are copied. Writes and compactions go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` where something is in `path`; `Unsupported` for a store in memory;
+    /// `ReadOnly`; `Io` and `NoSpace`. Where it fails, nothing is left that opens; where the process
+    /// ends meanwhile, a directory that does not open, which says so and may be removed. At the
+    /// very beginning that directory is empty.
+    ///
+    /// ```no_run
+    /// # let db = kv_engine::Db::open("store", kv_engine::Options::default())?;
+    /// db.checkpoint("backup/2026-11-21")?;
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.handle.engine.checkpoint(path.as_ref())
+    }
+
     /// Reads every byte of every file and checks every checksum and invariant. Damage is in the
     /// report; an error is a check that could not be made.
     ///

@@ -32,6 +32,7 @@
 
 mod background;
 mod batch;
+mod checkpoint;
 mod close;
 mod compaction;
 mod db;

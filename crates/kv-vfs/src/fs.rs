@@ -69,6 +69,10 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.open(path, Mode::Read)
     }
+    /// Whether nothing here outlives the process, by intention.
+    fn is_volatile(&self) -> bool {
+        false
+    }
     /// Renames, replacing what `to` named.
     #[track_caller]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;

@@ -139,6 +139,10 @@ impl Fs for MemFs {
         }
     }
 
+    fn is_volatile(&self) -> bool {
+        self.shared.volume.is_volatile()
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let volume = &self.shared.volume;
         let root = self.shared.root.lock();

@@ -32,6 +32,19 @@ fn stats_for_people_and_for_machines() {
 }
 
 #[test]
+fn a_checkpoint_is_a_store_of_its_own() {
+    let kv = Kv::with(&[("a", "1"), ("b", "2")]);
+    let copy = kv.dir.path().join("of it");
+    let copy = copy.to_str().unwrap();
+    kv.ok(&["checkpoint", copy]);
+    kv.ok(&["rm", "a"]);
+    assert_eq!(kv.ok(&["--data-dir", copy, "dump"]), "a\t1\nb\t2\n");
+    assert!(kv.ok(&["--data-dir", copy, "verify"]).contains("no damage"));
+    assert_eq!(kv.ok(&["dump"]), "b\t2\n");
+    kv.run(&["checkpoint", copy]).fails(2, "not empty");
+}
+
+#[test]
 fn completions_for_each_shell() {
     let kv = Kv::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -89,7 +89,7 @@ impl Opening {
     }
 
     /// Takes the lock; a second opener, in this process or another, does not get it.
-    pub(super) fn lock(&self) -> Result<Box<dyn FsLock>> {
+    pub(crate) fn lock(&self) -> Result<Box<dyn FsLock>> {
         let path = FileName::Lock.path(&self.dir);
         self.fs.lock(&path).map_err(|e| match e.kind() {
             io::ErrorKind::WouldBlock => Error::new(

@@ -9,6 +9,8 @@ mod keep_logs;
 mod recover;
 pub(crate) mod replay;
 
+pub(crate) use recover::new_db_id;
+
 use crate::background::{Background, worker};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, ErrorKind, Result};

@@ -34,13 +34,20 @@ pub(super) struct Recovered {
     pub(super) cut: Option<Cut>,
 }
 
+/// Tells a store from every other.
+pub(crate) fn new_db_id() -> u128 {
+    let random = || u128::from(RandomState::new().hash_one(0));
+    random() << 64 | random()
+}
+
 impl Opening {
     /// The state of a new store. A creation that was cut has left at most a lock, a manifest
     /// without CURRENT and temporary files; it is begun again.
     pub(super) fn create(&self, files: &Files) -> Result<Recovered> {
         if files.holds_data() {
             return Err(Error::corrupt(format!(
-                "{}: the directory holds tables, and CURRENT is missing; restore CURRENT from a \
+                "{}: the directory holds tables, and CURRENT is missing: a checkpoint that was not \
+                 finished, which can be removed, or a store that lost the file; restore it from a \
                  backup",
                 FileName::Current.path(&self.dir).display()
             )));
@@ -51,8 +58,7 @@ impl Opening {
                 log.display()
             )));
         }
-        let random = || u128::from(RandomState::new().hash_one(0));
-        let state = State::new(random() << 64 | random());
+        let state = State::new(new_db_id());
         let log_number = state.next_file.max(files.max_number.saturating_add(1));
         Ok(Recovered {
             state,

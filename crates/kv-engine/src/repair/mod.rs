@@ -25,13 +25,12 @@ pub use report::RepairReport;
 use crate::db::Db;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limiter::Limiter;
-use crate::open::Opening;
+use crate::open::{Opening, new_db_id};
 use crate::options::Options;
 use crate::output::{Made, TableMaker};
 use crate::values::LONG_VALUE;
 use kv_manifest::{Examined, FileName, LEVELS, Manifest, State, VersionEdit, examine};
 use kv_vfs::{Fs, FsLock};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -192,13 +191,12 @@ impl Repair<'_> {
 
     /// Writes the manifest of the new store.
     fn install(&self, merged: Made, named: Made, last_seq: u64, numbers: &AtomicU64) -> Result<()> {
-        let random = || u128::from(RandomState::new().hash_one(0));
         let last_seq = Some(last_seq);
         let mut edit = VersionEdit { last_seq, ..merged.added(LEVELS - 1) };
         edit.added.extend(named.tables.into_iter().map(|meta| (0, meta)));
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         edit.next_file = Some(numbers.load(Ordering::Relaxed));
-        let state = State::new(random() << 64 | random())
+        let state = State::new(new_db_id())
             .apply(&edit)
             .map_err(|broken| Error::corrupt(broken.to_string()))?;
         Manifest::create(Arc::clone(self.fs), self.into, state, number)?;

@@ -10,6 +10,7 @@
 
 mod background;
 mod batches;
+mod checkpoint;
 mod child;
 mod close;
 mod concurrency;

@@ -34,6 +34,11 @@ pub(super) struct Volume {
 }
 
 impl Volume {
+    /// Whether it forgets everything with the process, and keeps nothing for a power cut.
+    pub(super) fn is_volatile(&self) -> bool {
+        !self.remembers
+    }
+
     pub(super) fn new(capacity: u64, remembers: bool) -> Volume {
         Volume {
             capacity: AtomicU64::new(capacity),
