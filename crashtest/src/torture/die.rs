@@ -3,10 +3,12 @@
 
 use crate::torture::ledger::Ledger;
 use anyhow::{Context, Result, bail};
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, StdFs, Thread};
+use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, FsWindow, Job, Metadata, Mode, StdFs, Thread};
 use rustix::process::{Signal, getpid, kill_process};
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -265,8 +267,29 @@ impl FsFile for DyingFile {
         self.trigger.call(("sync", Sort::Sync), &self.path, || self.real.sync_all())
     }
 
+    fn window(&self, part: Range<u64>) -> Option<Box<dyn FsWindow>> {
+        let real = self.real.window(part)?;
+        let trigger = Arc::clone(&self.trigger);
+        Some(Box::new(DyingWindow { real, path: self.path.clone(), trigger }))
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.real.len()
+    }
+}
+
+#[derive(Debug)]
+struct DyingWindow {
+    real: Box<dyn FsWindow>,
+    path: PathBuf,
+    trigger: Arc<Trigger>,
+}
+
+impl FsWindow for DyingWindow {
+    fn copy(&mut self, bytes: &[u8], offset: u64) -> bool {
+        let real = RefCell::new(&mut self.real);
+        let copy = || Ok(real.borrow_mut().copy(bytes, offset));
+        self.trigger.call(("copy", WRITE), &self.path, copy).unwrap_or(false)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::fs::{
 };
 use crate::mmap::{MappedFile, MappedWindow};
 use crate::testing::{bug, planted};
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -172,15 +172,19 @@ static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 /// that was written back asks for neither space nor a transaction.
 ///
 /// So it is on ext4 that journals metadata only. Journalled data is in a transaction; such files
-/// cannot be read and written directly, which is how they are told. File systems that copy on
-/// write, xfs, those of a network and of user space may answer a fault with an error.
+/// cannot be read and written directly, which is how they are told (from Linux 6.1 on). Files in
+/// persistent memory (`dax`) have no page cache, and their faults begin transactions too. File
+/// systems that copy on write, xfs, those of a network and of user space may answer a fault with
+/// an error.
 fn faults_cannot_fail(file: &File) -> bool {
     const EXT4: u64 = 0xef53;
     let on_ext4 = || rustix::fs::fstatfs(file).is_ok_and(|found| found.f_type as u64 == EXT4);
     let direct = || {
         let found = rustix::fs::statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN);
         found.is_ok_and(|found| {
-            found.stx_mask & StatxFlags::DIOALIGN.bits() != 0 && found.stx_dio_mem_align != 0
+            found.stx_mask & StatxFlags::DIOALIGN.bits() != 0
+                && found.stx_dio_mem_align != 0
+                && !found.stx_attributes.contains(StatxAttributes::DAX)
         })
     };
     on_ext4() && direct()

@@ -74,31 +74,56 @@ fn everyone_who_waits_for_a_round_is_woken() {
     });
 }
 
-/// With windows, which a file system that injects faults does not have.
+/// A log with windows, which a file system that injects faults does not have.
+fn with_windows() -> (Arc<Log>, impl Fn(u64) -> Segment) {
+    let fs = MemFs::volatile();
+    let segment = move |n| Segment::create(&fs, Path::new(&format!("/{n:06}.log")), n).unwrap();
+    (Arc::new(Log::start(segment(1), None, 1, LogOptions::default()).unwrap()), segment)
+}
+
+fn copy(log: &Log, payload: &[u8]) {
+    let appended = log.append_and_copy(1, &[payload], |_| Ok::<_, Error>(())).unwrap().0;
+    if !appended.written {
+        log.write_to(appended.position).unwrap();
+    }
+}
+
 #[test]
 fn copies_beside_a_sync_and_a_roll_lose_nobody() {
     model(|| {
-        let fs = MemFs::volatile();
-        let segment = |n| Segment::create(&fs, Path::new(&format!("/{n:06}.log")), n).unwrap();
-        let log = Arc::new(Log::start(segment(1), None, 1, LogOptions::default()).unwrap());
-        let copy = |log: &Log| {
-            let appended = log.append_and_copy(1, &[b"x"], |_| Ok::<_, Error>(())).unwrap().0;
-            if !appended.written {
-                log.write_to(appended.position).unwrap();
-            }
-        };
+        let (log, segment) = with_windows();
         let other = Arc::clone(&log);
-        let other = loom::thread::spawn(move || copy(&other));
+        let other = loom::thread::spawn(move || copy(&other, b"x"));
         let third = Arc::clone(&log);
         let third = loom::thread::spawn(move || {
             let (appended, ()) = third.append(1, &[b"y"], |_| Ok::<_, Error>(())).unwrap();
             third.sync_to(appended.position).unwrap();
         });
-        copy(&log);
+        copy(&log, b"z");
         log.roll(segment(2), |_| ()).unwrap();
         other.join().unwrap();
         third.join().unwrap();
         assert_eq!(log.next_seq(), 4);
+    });
+}
+
+/// Who waits for the round after one for a long record is not forgotten, though a copy may have
+/// done its work.
+#[test]
+fn a_copy_behind_a_long_record_passes_nobody_over() {
+    model(|| {
+        let (log, _) = with_windows();
+        copy(&log, b"opens the window");
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let log = Arc::clone(&log);
+                loom::thread::spawn(move || copy(&log, b"x"))
+            })
+            .collect();
+        copy(&log, &[1; 2_000]);
+        copy(&log, b"y");
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(log.next_seq(), 6);
     });
 }
 
