@@ -125,7 +125,7 @@ impl Engine {
         self.counters.flush_bytes.fetch_add(made.bytes(), Ordering::Relaxed);
         self.counters.value_flush_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);
         let took = self.clock.monotonic().saturating_sub(started);
-        self.counters.flush_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+        self.counters.flushed(buffer.logged(), took);
         self.note_made(&made, level);
         let (bytes, tables) = (made.bytes(), made.tables.len());
         self.events.note(|| Event::FlushEnded { bytes, tables, took });

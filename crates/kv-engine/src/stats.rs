@@ -74,6 +74,8 @@ counters! {
     delay_ns_per_kib,
     /// User bytes per second that left level 0 lately.
     drain_rate,
+    /// Bytes of log per second whose memtables were written out lately.
+    flush_rate,
 }
 
 impl Counters {
@@ -101,13 +103,23 @@ impl Counters {
 
     /// Notes that `bytes` left level 0 in `took`: a moving average.
     pub(crate) fn drained(&self, bytes: u64, took: Duration) {
-        let seconds = took.as_secs_f64();
-        if seconds > 0.0 {
-            let rate = (bytes as f64 / seconds) as u64;
-            let old = self.drain_rate.load(Relaxed);
-            let new = if old == 0 { rate } else { old / 4 * 3 + rate / 4 };
-            self.drain_rate.store(new, Relaxed);
-        }
+        average(&self.drain_rate, bytes, took);
+    }
+
+    /// Notes that a memtable whose writes took `bytes` in the log was written out in `took`.
+    pub(crate) fn flushed(&self, bytes: u64, took: Duration) {
+        self.flush_ns.fetch_add(took.as_nanos() as u64, Relaxed);
+        average(&self.flush_rate, bytes, took);
+    }
+}
+
+/// Moves an average rate by a quarter of what was measured.
+fn average(rate: &AtomicU64, bytes: u64, took: Duration) {
+    let seconds = took.as_secs_f64();
+    if seconds > 0.0 {
+        let measured = (bytes as f64 / seconds) as u64;
+        let old = rate.load(Relaxed);
+        rate.store(if old == 0 { measured } else { old / 4 * 3 + measured / 4 }, Relaxed);
     }
 }
 

@@ -127,6 +127,9 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
     fn clock(&self) -> Arc<dyn Clock>;
     /// Starts a thread.
     fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>>;
+    /// Puts the calling thread, for good, behind those of the usual priority, and with it the
+    /// threads that it starts from now on; without effect where that cannot be.
+    fn give_way(&self) {}
 }
 
 /// An open file. Every call may be made from several threads at once.

@@ -106,6 +106,10 @@ impl Fs for LatchedFs {
     fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
         self.inner.spawn(name, job)
     }
+
+    fn give_way(&self) {
+        self.inner.give_way();
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
 const NO_WAIT: i32 = OFlags::NONBLOCK.bits() as i32;
 const DIRECTORY: i32 = OFlags::DIRECTORY.bits() as i32;
 
+/// By how much [`Fs::give_way`] lowers: beside a busy thread of the usual priority, one of these
+/// gets a tenth of a processor.
+const LOWERED_BY: i32 = 10;
+
 /// Opens a regular file and nothing else: looks at what was opened, not at what the name meant
 /// before, and does not wait for the other end where that is a pipe.
 #[expect(clippy::disallowed_methods, reason = "the seam itself")]
@@ -162,6 +166,13 @@ impl Fs for StdFs {
 
     fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
         spawn(name, job)
+    }
+
+    /// Only on Linux is that a matter of the thread; elsewhere it would be the whole process.
+    fn give_way(&self) {
+        if cfg!(target_os = "linux") {
+            let _ = rustix::process::nice(LOWERED_BY);
+        }
     }
 }
 

@@ -259,6 +259,10 @@ impl Fs for TraceFs {
     fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
         self.inner.spawn(name, job)
     }
+
+    fn give_way(&self) {
+        self.inner.give_way();
+    }
 }
 
 #[derive(Debug)]

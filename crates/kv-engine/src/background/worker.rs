@@ -53,7 +53,7 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
         let shared = Arc::clone(engine);
         let thread = engine
             .fs
-            .spawn(&format!("kv-background-{i}"), Box::new(move || shared.work()))
+            .spawn(&format!("kv-background-{i}"), Box::new(move || shared.work_behind()))
             .map_err(|e| Error::io("a background thread cannot be started", e))?;
         threads.push(thread);
     }
@@ -61,6 +61,13 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
 }
 
 impl Engine {
+    /// What callers do goes first where processors are short; writers are slowed down before
+    /// they outrun the work that is done here.
+    fn work_behind(&self) {
+        self.fs.give_way();
+        self.work();
+    }
+
     fn work(&self) {
         while let Ok(Some(job)) = self.guarded(|| Ok(self.wait_for_job())) {
             let outcome = self.guarded(|| self.run(&job));

@@ -14,6 +14,9 @@ use bytes::Bytes;
 use kv_core::{Kind, SeqNo, Trailer, expiry_of, hash64, split_expiry};
 use kv_manifest::{FileMeta, LEVELS};
 
+/// How many filters of level 0 are fetched before they are asked.
+const AHEAD: usize = 8;
+
 /// The bytes of an expiry in front of an expiring value.
 const EXPIRY_LEN: usize = 8;
 
@@ -131,6 +134,9 @@ impl Engine {
             if let Some((place, _)) = *slot {
                 view.opened.prefetch(place, hash);
             }
+        }
+        for place in 0..version.level(0).len().min(AHEAD) {
+            view.opened.prefetch(place, hash);
         }
         for buffer in view.buffers() {
             let table = &buffer.table;

@@ -98,6 +98,7 @@ impl Stats {
             ("recovered_cut_bytes", "Log bytes cut when opened.", c.recovered_cut_bytes),
             ("delay_nanoseconds_per_kib", "What a written KiB costs.", c.delay_ns_per_kib),
             ("drain_bytes_per_second", "How fast level 0 drains.", c.drain_rate),
+            ("flush_bytes_per_second", "How fast memtables are written out.", c.flush_rate),
             ("refuses_writes", "1 where writes are refused.", u64::from(!self.trouble.is_empty())),
         ]
     }

@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::health::Work;
 use crate::read::view::View;
 use crate::write::buffer::WriteBuffer;
-use crate::write::stall::{Cause, Debt, Pace, pace};
+use crate::write::stall::{Cause, Debt, Pace, delay, pace};
 use kv_manifest::FileName;
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use kv_wal::Segment;
@@ -37,15 +37,13 @@ impl Engine {
             base_bytes: version.size(targets(version, &self.policy()).base),
             sealed: view.sealed.len(),
             drain_rate: self.counters.drain_rate.load(Ordering::Relaxed),
+            flush_rate: self.counters.flush_rate.load(Ordering::Relaxed),
         }
     }
 
     /// Sets what each written KiB costs from now on.
     pub(crate) fn set_pace(&self, view: &View) {
-        let delay = match pace(&self.debt(view)) {
-            Pace::Slow(ns_per_kib) => ns_per_kib,
-            Pace::Free | Pace::Stop(_) => 0,
-        };
+        let delay = delay(&self.debt(view));
         let before = self.counters.delay_ns_per_kib.swap(delay, Ordering::Relaxed);
         if (before == 0) != (delay == 0) {
             self.events.note(|| Event::WritesDelayed { per_kib: Duration::from_nanos(delay) });

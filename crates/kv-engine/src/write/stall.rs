@@ -20,6 +20,8 @@ pub(crate) struct Debt {
     pub(crate) sealed: usize,
     /// User bytes per second that left level 0 lately; 0 where nothing was measured yet.
     pub(crate) drain_rate: u64,
+    /// Bytes of log per second whose memtables were written out lately; 0 where none was.
+    pub(crate) flush_rate: u64,
 }
 
 /// What writers do about it.
@@ -91,8 +93,26 @@ pub(crate) fn pace(debt: &Debt) -> Pace {
     }
     let depth = (behind - FREE_UNTIL) / (1.0 - FREE_UNTIL);
     let drain = if debt.drain_rate == 0 { ASSUMED_RATE } else { debt.drain_rate };
-    let rate = (drain as f64 * (1.5 - 0.7 * depth)).max(SLOWEST_RATE);
-    Pace::Slow((1024.0 * 1e9 / rate) as u64)
+    Pace::Slow(per_kib(drain as f64 * (1.5 - 0.7 * depth)))
+}
+
+/// What each written KiB costs with this debt, in nanoseconds.
+///
+/// The last memtable that may be filled is filled no faster than memtables were written out
+/// lately: so writers seldom come to its end, where they would stop for as long as that takes.
+pub(crate) fn delay(debt: &Debt) -> u64 {
+    let full = debt.sealed >= MAX_SEALED && debt.flush_rate > 0;
+    let for_memtables = if full { per_kib(debt.flush_rate as f64) } else { 0 };
+    match pace(&Debt { sealed: 0, ..*debt }) {
+        Pace::Slow(for_level0) => for_level0.max(for_memtables),
+        Pace::Free => for_memtables,
+        Pace::Stop(_) => 0,
+    }
+}
+
+/// Nanoseconds for a KiB at a rate in bytes per second, with the slowest rate as a bound.
+fn per_kib(rate: f64) -> u64 {
+    (1024.0 * 1e9 / rate.max(SLOWEST_RATE)) as u64
 }
 
 #[cfg(test)]
@@ -102,7 +122,30 @@ mod tests {
     fn debt(level0_runs: usize, sealed: usize) -> Debt {
         let level0_bytes = 64 * level0_runs as u64;
         let drain_rate = 100 << 20;
-        Debt { level0_runs, level0_trigger: 4, level0_bytes, base_bytes: 100, sealed, drain_rate }
+        let (level0_trigger, base_bytes, flush_rate) = (4, 100, 50 << 20);
+        Debt {
+            level0_runs,
+            level0_trigger,
+            level0_bytes,
+            base_bytes,
+            sealed,
+            drain_rate,
+            flush_rate,
+        }
+    }
+
+    #[test]
+    fn the_last_memtable_is_filled_at_the_rate_of_flushes() {
+        assert_eq!(delay(&debt(0, 1)), 0);
+        let at_flush_rate = delay(&debt(0, 2));
+        assert_eq!(at_flush_rate, 1024 * 1_000_000_000 / (50 << 20));
+        // Level 0 counts beside that, and the slower of the two rates.
+        let Pace::Slow(for_level0) = pace(&debt(19, 0)) else { panic!("19 runs do not slow") };
+        assert_eq!(delay(&debt(19, 1)), for_level0);
+        assert_eq!(delay(&debt(19, 2)), for_level0.max(at_flush_rate));
+        let crawling = Debt { flush_rate: 1, ..debt(0, 2) };
+        assert_eq!(delay(&crawling), 1024 * 1_000_000_000 / (1 << 20));
+        assert_eq!(delay(&Debt { flush_rate: 0, ..crawling }), 0);
     }
 
     #[test]

@@ -122,3 +122,30 @@ fn the_removal_of_many_tables_gives_way_to_a_flush() {
     assert_eq!(slow.wait_for(3)[..2], [false, true], "removals went before the flush");
     assert_eq!(db.get(key(0)).unwrap().unwrap(), value(0, 99));
 }
+
+/// How much nicer than usual each background thread of this process is.
+#[cfg(target_os = "linux")]
+fn nice_values() -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let nice = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.rsplit_once(')')?;
+        // Behind the name comes the third field; nice is the nineteenth.
+        name.contains("(kv-background").then(|| rest.split_whitespace().nth(16)?.parse().ok())?
+    };
+    tasks.filter_map(|task| nice(task.ok()?)).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn background_threads_give_way_to_callers() {
+    let dir = tempfile::tempdir().unwrap();
+    let _db = Db::open(dir.path().join("db"), kv_engine::Options::default()).unwrap();
+    for _ in 0..1000 {
+        if nice_values().iter().any(|nice| *nice >= 10) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("no background thread has a lower priority: {:?}", nice_values());
+}
