@@ -118,6 +118,8 @@ impl Op {
 pub(crate) enum Step {
     /// A batch, and whether it is to survive power loss when it has answered.
     Write(Vec<Op>, bool),
+    /// Puts to one keyspace, ingested in the order of their keys; of one key the last counts.
+    Ingest(Vec<Op>),
     /// Creates a keyspace.
     Create(u8),
     /// Drops a keyspace.
@@ -134,7 +136,7 @@ pub(crate) enum Step {
 impl Step {
     /// Whether the step gets an index: it changes what a reader sees.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self, Step::Write(..) | Step::Create(_) | Step::Drop(_))
+        matches!(self, Step::Write(..) | Step::Ingest(_) | Step::Create(_) | Step::Drop(_))
     }
 }
 
@@ -156,6 +158,7 @@ pub(crate) struct Weights {
     pub(crate) compactions: u64,
     pub(crate) reopens: u64,
     pub(crate) passes: u64,
+    pub(crate) ingests: u64,
 }
 
 impl Weights {
@@ -175,6 +178,7 @@ impl Weights {
             compactions: 1,
             reopens: 1,
             passes: 1,
+            ingests: 0,
         }
     }
 
@@ -194,6 +198,7 @@ impl Weights {
             compactions: rng.pick(1, &[0, 4]),
             reopens: rng.pick(1, &[0, 4]),
             passes: rng.pick(1, &[0, 3]),
+            ingests: rng.pick(0, &[3, 15]),
         }
     }
 
@@ -240,6 +245,13 @@ pub(crate) fn draw(rng: &mut Rng, weights: &Weights, count: usize, present: &[u8
             Step::Reopen
         } else if roll(rng, weights.passes) {
             Step::Pass
+        } else if weights.ingests > 0 && roll(rng, weights.ingests) {
+            let space = rng.pick(0, &spaces);
+            let longest = u64::from(weights.longest);
+            let put = |rng: &mut Rng| {
+                Op::Put(space, weights.key(rng), HEADER as u32 + rng.below(longest) as u32)
+            };
+            Step::Ingest((0..1 + rng.below(20)).map(|_| put(rng)).collect())
         } else if roll(rng, weights.spaces) {
             let space = 1 + rng.below(SPACES.len() as u64 - 1) as u8;
             match spaces.iter().position(|known| *known == space) {
@@ -280,6 +292,10 @@ impl fmt::Display for Step {
                 f.write_str(if *synced { "write synced" } else { "write" })?;
                 ops.iter().try_for_each(|op| write!(f, "; {op}"))
             }
+            Step::Ingest(ops) => {
+                f.write_str("ingest")?;
+                ops.iter().try_for_each(|op| write!(f, "; {op}"))
+            }
             Step::Create(space) => write!(f, "create {space}"),
             Step::Drop(space) => write!(f, "drop {space}"),
             Step::Sync => f.write_str("sync"),
@@ -298,6 +314,7 @@ pub(crate) fn parse_step(line: &str) -> Option<Step> {
     let step = match head.split(' ').collect::<Vec<_>>().as_slice() {
         ["write"] => Step::Write(parts.map(parse_op).collect::<Option<_>>()?, false),
         ["write", "synced"] => Step::Write(parts.map(parse_op).collect::<Option<_>>()?, true),
+        ["ingest"] => Step::Ingest(parts.map(parse_op).collect::<Option<_>>()?),
         ["create", space] => Step::Create(space.parse().ok()?),
         ["drop", space] => Step::Drop(space.parse().ok()?),
         ["sync"] => Step::Sync,

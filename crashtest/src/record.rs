@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
                 self.stage.note(Note::Clock, self.epoch);
                 return Ok(());
             }
-            Step::Write(..) | Step::Create(_) | Step::Drop(_) => {}
+            Step::Write(..) | Step::Ingest(_) | Step::Create(_) | Step::Drop(_) => {}
         }
         self.stage.note(Note::Durable, self.index);
         Ok(())
@@ -150,6 +150,7 @@ impl<'a> Run<'a> {
     fn change(&mut self, step: &Step) -> Result<bool> {
         match step {
             Step::Write(ops, synced) => return self.write(ops, *synced),
+            Step::Ingest(ops) => return self.ingest(ops),
             Step::Create(space) => {
                 let exists = self.model.spaces.contains_key(space);
                 self.db.keyspace(name(*space)?)?;
@@ -201,6 +202,21 @@ impl<'a> Run<'a> {
         let durability = if synced { Durability::Sync } else { Durability::Os };
         self.db.write_with(batch, durability)?;
         Ok(durable)
+    }
+
+    fn ingest(&mut self, ops: &[Op]) -> Result<bool> {
+        let step = self.index + 1;
+        let puts = ops.iter().filter_map(|op| match op {
+            Op::Put(space, key, len) if self.model.spaces.contains_key(space) => {
+                let value = value_bytes(*key, Stamp { step, len: *len });
+                Some((key_bytes(*key), value))
+            }
+            _ => None,
+        });
+        let pairs: BTreeMap<Vec<u8>, Vec<u8>> = puts.collect();
+        let Some(first) = ops.first().filter(|_| !pairs.is_empty()) else { return Ok(false) };
+        self.space(first.space())?.ingest(&pairs)?;
+        Ok(true)
     }
 
     fn space(&mut self, space: u8) -> Result<Keyspace> {

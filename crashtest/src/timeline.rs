@@ -33,7 +33,9 @@ impl Model {
     /// Takes a step that counts, with its index, in an epoch.
     pub(crate) fn apply(&mut self, step: &Step, index: u64, epoch: u64) {
         match step {
-            Step::Write(ops, _) => ops.iter().for_each(|op| self.apply_op(op, index, epoch)),
+            Step::Write(ops, _) | Step::Ingest(ops) => {
+                ops.iter().for_each(|op| self.apply_op(op, index, epoch));
+            }
             Step::Create(space) => {
                 self.spaces.entry(*space).or_default();
             }
@@ -137,7 +139,7 @@ impl Timeline {
     fn used_keys(&self, steps: &[Step]) -> Vec<Key> {
         let mut keys: Vec<Key> = Vec::new();
         for step in steps {
-            let Step::Write(ops, _) = step else { continue };
+            let (Step::Write(ops, _) | Step::Ingest(ops)) = step else { continue };
             for op in ops {
                 match op {
                     Op::Put(_, key, _) | Op::PutFor(_, key, ..) | Op::Delete(_, key) => {

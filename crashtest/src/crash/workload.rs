@@ -20,16 +20,19 @@ pub(crate) enum Workload {
     Range,
     /// Values on both sides of where they are put apart, overwritten and collected.
     Values,
+    /// Ingests among writes, flushes and range deletes.
+    Ingest,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 6] = [
+    pub(crate) const ALL: [Workload; 7] = [
         Workload::Small,
         Workload::Flush,
         Workload::Compact,
         Workload::Manifest,
         Workload::Range,
         Workload::Values,
+        Workload::Ingest,
     ];
 
     /// The steps, with the settings of the store.
@@ -64,6 +67,10 @@ impl Workload {
                     ..even
                 };
                 (weights, Settings { table_size: 2 << 10, level0_runs: 1, ..small })
+            }
+            Workload::Ingest => {
+                let weights = Weights { ingests: 30, longest: 1500, flushes: 3, ..even };
+                (weights, Settings { table_size: 2 << 10, synced: false, ..small })
             }
         };
         let mut rng = Rng::new(seed << 8 | self as u64);

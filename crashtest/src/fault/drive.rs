@@ -221,7 +221,7 @@ impl Driver<'_> {
         let writes = match step {
             Step::Create(space) => !exists(space),
             Step::Drop(space) => exists(space),
-            Step::Write(ops, _) => ops.iter().any(|op| exists(&op.space())),
+            Step::Write(ops, _) | Step::Ingest(ops) => ops.iter().any(|op| exists(&op.space())),
             step => step.counts(),
         };
         let done = self.run.step(step);

@@ -65,6 +65,7 @@ const RARE: &[Kind] = &[
     (|_| Op::SecondOpen, 8),
     (|r| Op::Clock { ms: forward(r) }, 30),
     (|r| Op::Limits { space: space(r) }, 2),
+    (ingest, 30),
 ];
 
 /// What makes several answers right.
@@ -261,6 +262,12 @@ fn batch(rng: &mut Rng) -> Op {
     });
     let items = items.collect();
     Op::Batch { space: space(rng), sync: *rng.pick(&[None, None, Some(true), Some(false)]), items }
+}
+
+fn ingest(rng: &mut Rng) -> Op {
+    let most = if rng.chance(10) { 400 } else { 30 };
+    let pairs = (0..rng.below(most)).map(|_| (key(rng), len(rng))).collect();
+    Op::Ingest { space: space(rng), pairs }
 }
 
 fn settings(rng: &mut Rng) -> Option<Settings> {

@@ -160,6 +160,11 @@ pub(super) enum Op {
         sync: Option<bool>,
         items: Vec<Item>,
     },
+    /// Sorted, and of one key the last.
+    Ingest {
+        space: u8,
+        pairs: Vec<(Key, u32)>,
+    },
     Get {
         space: u8,
         key: Key,

@@ -133,6 +133,7 @@ impl Run {
             Op::Delete { space, key } => self.delete(*space, *key),
             Op::DeleteRange { space, from, to } => self.delete_range(*space, *from, *to),
             Op::Batch { space, sync, items } => self.batch(*space, *sync, items),
+            Op::Ingest { space, pairs } => self.ingest(*space, pairs),
             Op::Create { space } => self.create(*space),
             Op::DropSpace { space } => self.drop_space(*space),
             Op::Stale => self.use_stale(),

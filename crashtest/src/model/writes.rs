@@ -6,6 +6,7 @@ use super::op::{Edge, Item, Key, LONGEST};
 use super::oracle::{Effect, NAMED, NEVER, is_empty};
 use super::run::{NAMES, Run};
 use kv_engine::{Durability, Error, ErrorKind, WriteBatch};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// When a value with this time to live expires.
@@ -114,6 +115,33 @@ impl Run {
             return outcome.or_else(|e| self.excuse("an empty batch", &e));
         }
         self.settle("write", write, self.syncs(sync), outcome)
+    }
+
+    pub(super) fn ingest(&mut self, space: u8, pairs: &[(Key, u32)]) -> Check {
+        let space = self.existing(space);
+        let tree = self.tree(space)?;
+        let mut sorted = BTreeMap::new();
+        for (key, len) in pairs {
+            let key = key.bytes();
+            let value = self.value(&key, *len);
+            sorted.insert(key, value);
+        }
+        let handle = match self.open.spaces.get(space) {
+            Some(Some(keyspace)) => keyspace.clone(),
+            _ => self.open.db.keyspace("").map_err(failed("keyspace"))?,
+        };
+        let outcome = handle.ingest(sorted.iter());
+        if let Ok(count) = outcome
+            && count != sorted.len() as u64
+        {
+            return Err(format!("an ingest of {} says {count}", sorted.len()));
+        }
+        let put = |(key, value)| Effect::Put { tree, key, value, expiry: NEVER };
+        let write: Vec<Effect> = sorted.into_iter().map(put).collect();
+        if write.is_empty() {
+            return outcome.map(|_| ()).or_else(|e| self.excuse("an empty ingest", &e));
+        }
+        self.settle("ingest", write, true, outcome.map(|_| ()))
     }
 
     pub(super) fn create(&mut self, space: u8) -> Check {

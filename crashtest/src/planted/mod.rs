@@ -105,7 +105,11 @@ fn find(plan: &Plan, runs: &Runs) -> Row {
 }
 
 fn described(number: u8) -> (&'static str, &'static str) {
-    let entry = bug::ALL.iter().chain(&bug::TRANSACTIONS).find(|(known, ..)| *known == number);
+    let entry = bug::ALL
+        .iter()
+        .chain(&bug::TRANSACTIONS)
+        .chain(&bug::INGESTS)
+        .find(|(known, ..)| *known == number);
     entry.map_or(("", ""), |(_, name, what)| (name, what))
 }
 
@@ -134,7 +138,7 @@ mod tests {
     #[test]
     fn every_bug_has_a_plan_and_the_gate_its_twelve() {
         let numbers: Vec<u8> = plans().iter().map(|plan| plan.bug).collect();
-        let more = bug::TRANSACTIONS.len();
+        let more = bug::TRANSACTIONS.len() + bug::INGESTS.len();
         assert_eq!(numbers.len(), 50 + more);
         assert!(numbers.iter().copied().take(50).eq(1..=50));
         assert_eq!(plans().iter().filter(|plan| plan.quick).count(), QUICK + more);

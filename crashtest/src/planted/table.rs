@@ -25,8 +25,9 @@ const FLIP: &str = "flip --quick";
 const MODEL: &str = "model --seeds 10";
 const MUTATE: &str = "mutate --count 20000";
 const TRANSACTIONS: &str = "transactions";
+const INGEST: &str = "exhaustive --workload ingest --steps 30";
 
-/// All fifty, and those of transactions, of which the gate plants each.
+/// All fifty, and those of transactions and of ingests, of which the gate plants each.
 pub(super) fn plans() -> Vec<Plan> {
     let fifty = WAYS.iter().zip(1..).map(|(ways, bug)| Plan {
         bug,
@@ -40,7 +41,13 @@ pub(super) fn plans() -> Vec<Plan> {
         quick: true,
         sign: Sign::Violation,
     });
-    fifty.chain(transactions).collect()
+    let ingests = bug::INGESTS.iter().map(|(bug, ..)| Plan {
+        bug: *bug,
+        ways: &[INGEST],
+        quick: true,
+        sign: Sign::Violation,
+    });
+    fifty.chain(transactions).chain(ingests).collect()
 }
 
 /// Whether there is a bug of this number.

@@ -407,6 +407,31 @@ impl Db {
         self.handle.engine.checkpoint(path.as_ref())
     }
 
+    /// Stores pairs that come in strictly ascending order of their keys, past the log: for loading
+    /// much at once. All of them or none, also after a crash; durable when it returns, and newer
+    /// than all that was written before. Answers how many they were.
+    ///
+    /// It takes little memory, however many pairs come. Until it ends it takes space on the disk and
+    /// shows nothing; reads and writes go on beside it, and wait a few milliseconds at its end. A
+    /// key that is not greater than the one before it, and a key or a value over its limit, is
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) with the position of the
+    /// pair, counted from 0; nothing is stored then. A transaction that is open at the end, and has
+    /// read or written a key between the first one and the last one, conflicts.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let squares = (0..1000u32).map(|n| (n.to_be_bytes(), (n * n).to_string()));
+    /// assert_eq!(db.ingest(squares)?, 1000);
+    /// assert_eq!(db.get(12u32.to_be_bytes())?.as_deref(), Some(&b"144"[..]));
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn ingest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        sorted: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<u64> {
+        self.handle.engine.ingest(&self.space, sorted)
+    }
+
     /// Reads every byte of every file and checks every checksum and invariant. Damage is in the
     /// report; an error is a check that could not be made.
     ///

@@ -114,9 +114,23 @@ impl Engine {
     /// noticed before anything was written.
     pub(crate) fn install(
         &self,
-        mut edit: VersionEdit,
+        edit: VersionEdit,
         flushed: Option<&crate::write::buffer::WriteBuffer>,
     ) -> Result<()> {
+        let rolled = self.install_as(edit, |old, version| old.installed(version, flushed))?;
+        if flushed.is_some() && rolled {
+            mark(Mark::ManifestRolledInFlush);
+        }
+        Ok(())
+    }
+
+    /// [`Engine::install`] where `change` makes the view that shows the new version. Answers
+    /// whether the manifest began a new file.
+    pub(crate) fn install_as(
+        &self,
+        mut edit: VersionEdit,
+        change: impl Fn(&View, Arc<Version>) -> View,
+    ) -> Result<bool> {
         let writer = self.writer()?;
         let mut manifest = writer.manifest.lock();
         let before = Arc::clone(&manifest.state().version);
@@ -125,19 +139,17 @@ impl Engine {
         let number = manifest.number();
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
         dead.extend(dead_values(&before, &version));
-        if flushed.is_some() && manifest.number() != number {
-            mark(Mark::ManifestRolledInFlush);
-        }
+        let rolled = manifest.number() != number;
         // A roll-over takes a number too.
         writer.next_file.fetch_max(manifest.state().next_file, Ordering::Relaxed);
         // Known before anyone can read it, and dead tables only after nobody new can: else a
         // table could go under a reader. The manifest's lock keeps installs in order.
         self.background.register(&version);
-        self.view.change(|old| old.installed(Arc::clone(&version), flushed));
+        self.view.change(|old| change(old, Arc::clone(&version)));
         self.background.retire(dead);
         drop(manifest);
         self.measure();
-        Ok(())
+        Ok(rolled)
     }
 
     /// [`Engine::install`] of new tables; where it fails and may be tried again they are removed,

@@ -298,6 +298,20 @@ impl Keyspace {
         self.handle.engine.prefix(&self.space, prefix.as_ref(), None)
     }
 
+    /// Stores pairs in ascending order of their keys. See [`Db::ingest`](crate::Db::ingest).
+    ///
+    /// ```
+    /// # let ks = kv_engine::Db::in_memory(kv_engine::Options::default())?.keyspace("a")?;
+    /// assert_eq!(ks.ingest([("a", "1"), ("b", "2")])?, 2);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn ingest<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        sorted: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<u64> {
+        self.handle.engine.ingest(&self.space, sorted)
+    }
+
     /// A cursor over this keyspace. See [`Db::cursor`](crate::Db::cursor).
     ///
     /// ```

@@ -41,6 +41,7 @@ mod error;
 mod events;
 mod flush;
 mod health;
+mod ingest;
 mod inspect;
 mod keyspace;
 mod layers;

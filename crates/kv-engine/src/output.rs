@@ -207,6 +207,12 @@ impl<'a> Outputs<'a> {
         self.current.as_ref().map_or(0, |(builder, _)| builder.estimated_size())
     }
 
+    /// Bytes of all files so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        let done: u64 = self.done.iter().map(|table| table.size).sum();
+        done + self.current_size() + self.values.bytes()
+    }
+
     /// Ends the current table before the key `next`, which is not in it.
     pub(crate) fn cut(&mut self, next: &[u8]) -> Result<()> {
         let upper = Bytes::copy_from_slice(next);

@@ -53,6 +53,10 @@ counters! {
     moves,
     /// Tables deleted whole because nothing in them was alive.
     drops,
+    /// Ingests that were committed, pairs that ingests have taken so far, and bytes of their files.
+    ingests,
+    ingest_pairs,
+    ingest_bytes,
     /// Nanoseconds that writers were slowed down.
     delayed_ns,
     /// Times that writers stopped for memtables, and for level 0, and nanoseconds of either.

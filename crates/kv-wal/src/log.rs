@@ -260,6 +260,14 @@ impl Log {
         self.state.lock().stats
     }
 
+    /// Calls `under_lock` with the sequence number of the next append, which no append gets before
+    /// it returns.
+    pub fn hold<T>(&self, under_lock: impl FnOnce(u64) -> T) -> Result<T> {
+        let mut state = self.state.lock();
+        state.check_open()?;
+        Ok(under_lock(state.next_seq))
+    }
+
     /// Goes on in the segment `next`. `under_lock` runs at the very change, with the sequence
     /// number of the next append: what was appended before lies in the old segment, what comes
     /// later in the new one. The old segment is written out, and it is made durable by the next
@@ -267,6 +275,12 @@ impl Log {
     ///
     /// Where no space can be reserved in `next`, that is the error, and the log stays as it was.
     pub fn roll<T>(&self, next: Segment, under_lock: impl FnOnce(u64) -> T) -> Result<T> {
+        self.roll_ahead(next, |next_seq| (under_lock(next_seq), next_seq))
+    }
+
+    /// [`Log::roll`], where `held` also says which sequence number the next append gets: a greater
+    /// one leaves out those between, which no record will have.
+    pub fn roll_ahead<T>(&self, next: Segment, held: impl FnOnce(u64) -> (T, u64)) -> Result<T> {
         let next = Current::new(next, 0, &self.options)?;
         let mut state = self.state.lock();
         state.check_open()?;
@@ -280,13 +294,15 @@ impl Log {
                 return Err(error);
             }
         }
-        let answer = under_lock(state.next_seq);
+        let last_seq = state.next_seq.saturating_sub(1);
+        let (answer, next_seq) = held(state.next_seq);
+        state.next_seq = next_seq.max(state.next_seq);
         let end = state.end();
         let old = std::mem::replace(&mut state.current, Current { base: end, ..next });
         let predecessor = Predecessor {
             number: old.segment.number(),
             length: old.framer.offset(),
-            last_seq: state.next_seq.saturating_sub(1),
+            last_seq,
             checksum: old.framer.checksum(),
         };
         if state.sync.done < end && !planted(bug::CLOSED_LOG_NOT_SYNCED) {

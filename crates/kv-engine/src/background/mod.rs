@@ -72,6 +72,16 @@ pub(crate) struct Retry {
     pub(crate) failures: u32,
 }
 
+/// A caller's work that a close waits for: [`Background::begin`].
+pub(crate) struct Working<'a>(&'a Background);
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().running -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
 impl State {
     /// Jobs under way or put off: not 0 while there is something to do.
     pub(crate) fn unfinished(&self) -> usize {
@@ -116,6 +126,16 @@ impl Background {
         self.state.lock().stopping = true;
         self.changed.notify_all();
         self.wait_with(|state| (state.running == 0).then_some(()));
+    }
+
+    /// Counts the caller among the jobs under way, so that a close waits for it, until the answer
+    /// is dropped. `None` where the store closes.
+    pub(crate) fn begin(&self) -> Option<Working<'_>> {
+        let mut state = self.state.lock();
+        (!state.stopping).then(|| {
+            state.running += 1;
+            Working(self)
+        })
     }
 
     /// Notes that `version` will be read from now on.

@@ -18,4 +18,4 @@ mod tests;
 mod values;
 
 pub(crate) use busy::Busy;
-pub(crate) use score::{level0_runs, targets};
+pub(crate) use score::{flush_level, level0_runs, targets};

@@ -90,6 +90,12 @@ impl<'a> ValueOutput<'a> {
         Ok(std::mem::take(&mut self.done))
     }
 
+    /// Bytes of all files so far.
+    pub(super) fn bytes(&self) -> u64 {
+        let done: u64 = self.done.iter().map(|values| values.size).sum();
+        done + self.current.as_ref().map_or(0, |(writer, _)| writer.position())
+    }
+
     fn count(&mut self, pointer: &ValuePointer) {
         *self.refs.entry(pointer.file).or_default() += u64::from(pointer.stored);
     }

@@ -110,6 +110,13 @@ impl View {
         View::new(active, sealed, version, opened, Arc::clone(&self.background))
     }
 
+    /// This view with other tables, which hold all that its active memtable did, and with another
+    /// one.
+    pub(crate) fn ingested(&self, version: Arc<Version>, active: &Arc<WriteBuffer>) -> View {
+        let (sealed, opened) = (self.sealed.clone(), Opened::new(&version, self.opened.most));
+        View::new(Arc::clone(active), sealed, version, opened, Arc::clone(&self.background))
+    }
+
     /// This view of a store that is closed: it opens no table and holds none open.
     pub(crate) fn closed(&self) -> View {
         let (active, version) = (Arc::clone(&self.active), Arc::clone(&self.version));

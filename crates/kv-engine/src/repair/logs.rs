@@ -185,6 +185,14 @@ impl Repair<'_> {
             self.report.lose(&reading.name, part);
         }
         if kind != RecordKind::Data {
+            // The numbers between two logs that none was given.
+            if let (Ok(Some(before)), Some(next)) =
+                (Predecessor::decode(payload), reading.next_seq.as_mut())
+                && let Some(left_out) = seq.checked_sub(before.last_seq.saturating_add(1))
+                && *next <= before.last_seq.saturating_add(1)
+            {
+                *next = next.saturating_add(left_out);
+            }
             return Ok(());
         }
         if let Some(gap) = reading.next_seq.and_then(|next| seq.checked_sub(next))

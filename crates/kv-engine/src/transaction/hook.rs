@@ -108,4 +108,16 @@ impl Engine {
         recent.tidy(self.window.limit(), now);
         self.window.turn_off_if_alone(recent);
     }
+
+    /// Under the log's lock: notes a commit of everything from `start` to before `end`.
+    pub(crate) fn note_range(&self, seq: SeqNo, start: &[u8], end: &[u8]) {
+        if !self.window.is_on() {
+            return;
+        }
+        let Some(mut recent) = self.window.recent() else { return };
+        let now = || self.clock.monotonic();
+        recent.note_all(seq, &Arc::new(Keys::of_range(start, end)), now);
+        recent.tidy(self.window.limit(), now);
+        self.window.turn_off_if_alone(&mut recent);
+    }
 }

@@ -53,6 +53,13 @@ impl Keys {
         keys
     }
 
+    /// One range: the keys from `start` to before `end`.
+    pub(crate) fn of_range(start: &[u8], end: &[u8]) -> Keys {
+        let mut keys = Keys::default();
+        keys.push_range(start, end);
+        keys
+    }
+
     pub(crate) fn push(&mut self, hash: u64, key: &[u8]) {
         self.hashes.push(hash);
         self.bytes.extend_from_slice(key);

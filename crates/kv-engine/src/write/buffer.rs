@@ -76,6 +76,19 @@ impl WriteBuffer {
         true
     }
 
+    /// Admits nobody any more, as if it were sealed with this last sequence number. Called under
+    /// the log's lock; answers what [`WriteBuffer::reopen`] wants.
+    pub(crate) fn shut(&self, last_seq: SeqNo) -> usize {
+        self.seal(last_seq);
+        self.reserved.swap(usize::MAX, Ordering::Relaxed)
+    }
+
+    /// Takes writes again after [`WriteBuffer::shut`]. Called under the log's lock.
+    pub(crate) fn reopen(&self, reserved: usize) {
+        self.reserved.store(reserved, Ordering::Relaxed);
+        self.seal(u64::MAX);
+    }
+
     /// Ends an admitted write; answers whether it was the last one of a sealed buffer.
     pub(crate) fn leave(&self) -> bool {
         self.writers.fetch_sub(1, Ordering::AcqRel) == 1 && self.is_sealed()

@@ -198,7 +198,7 @@ impl Engine {
         let writer = self.writer()?;
         self.health.check_write()?;
         if !write.deletes {
-            self.refuse_over_disk_limit()?;
+            self.refuse_over_disk_limit(0)?;
         }
         let (appended, buffer) = self.append(writer, write, durability)?;
         let first = appended.first_seq;
@@ -279,13 +279,16 @@ impl Engine {
         Ok(Arc::clone(&view.active))
     }
 
-    fn refuse_over_disk_limit(&self) -> Result<()> {
+    /// Refuses more data where the limit on the disk is reached; `making` are the bytes of files
+    /// that are not counted yet.
+    pub(crate) fn refuse_over_disk_limit(&self, making: u64) -> Result<()> {
         let limit = self.options.disk_limit;
         if limit == u64::MAX {
             return Ok(());
         }
         let used = self.disk_bytes.load(std::sync::atomic::Ordering::Relaxed)
-            + self.view.load().active.logged();
+            + self.view.load().active.logged()
+            + making;
         if used < limit {
             return Ok(());
         }
@@ -312,7 +315,7 @@ impl Engine {
     }
 
     /// Why writes end, for a write whose predecessor failed.
-    fn broken_off(&self) -> Error {
+    pub(crate) fn broken_off(&self) -> Error {
         self.health.fatal().cloned().unwrap_or_else(Error::closed)
     }
 }

@@ -170,14 +170,7 @@ impl Engine {
             Some(segment) => segment,
             None => self.create_segment()?,
         };
-        let limit = self.options.memtable_limit() as usize;
-        let segment_limit = self.options.segment_limit();
-        let like = full.table.common_prefix();
-        let active =
-            WriteBuffer::new(segment.number(), limit, bound, segment_limit, like, &full.pool);
-        if full.table.has_cursors() {
-            active.table.expect_cursors();
-        }
+        let active = self.buffer_behind(full, segment.number(), bound);
         let rolled = writer.log.roll(segment, |next_seq| {
             full.seal(next_seq - 1);
             self.view.change(|old| old.rotated(Arc::clone(&active)));
@@ -188,6 +181,23 @@ impl Engine {
         let (number, closed_bytes) = (active.log, full.logged());
         self.events.tell(|| Event::LogRotated { number, closed_bytes });
         Ok(())
+    }
+
+    /// The memtable that follows `full`, with log segment `log`.
+    pub(crate) fn buffer_behind(
+        &self,
+        full: &WriteBuffer,
+        log: u64,
+        bound: usize,
+    ) -> Arc<WriteBuffer> {
+        let limit = self.options.memtable_limit() as usize;
+        let segment_limit = self.options.segment_limit();
+        let like = full.table.common_prefix();
+        let active = WriteBuffer::new(log, limit, bound, segment_limit, like, &full.pool);
+        if full.table.has_cursors() {
+            active.table.expect_cursors();
+        }
+        active
     }
 
     /// Creates the file of a log segment and makes its name durable.

@@ -24,6 +24,7 @@ mod events;
 mod failed_io;
 mod format;
 mod in_memory;
+mod ingest;
 mod inspect;
 mod iterators;
 mod keyspaces;

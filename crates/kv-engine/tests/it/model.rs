@@ -126,7 +126,8 @@ impl Run {
                 self.now.default.retain(|k, _| *k < start || *k >= end);
             }
             62..=76 => self.batch(),
-            77..=88 => self.read(),
+            77..=86 => self.read(),
+            87 | 88 => self.ingest(),
             89 | 90 => self.keyspace(),
             91..=93 => self.snapshot(),
             94 | 95 => {
@@ -140,6 +141,31 @@ impl Run {
             97 => self.check(),
             _ => self.reopen(),
         }
+    }
+
+    /// Ingests some pairs; now and then something is written to the same keys meanwhile.
+    fn ingest(&mut self) {
+        let mut pairs = Model::new();
+        for _ in 0..self.rng.below(60) {
+            pairs.insert(self.key(), self.value());
+        }
+        let puts: Vec<_> = (0..3).map(|_| (self.key(), self.value())).collect();
+        let meanwhile = if self.rng.chance(40) { self.rng.below(pairs.len()) } else { usize::MAX };
+        let named = self.now.named.is_some() && self.rng.chance(30);
+        self.log.push(format!("ingest {} pairs, named: {named}", pairs.len()));
+        let space = self.db.keyspace(if named { NAME } else { "" }).unwrap();
+        let model = self.now.named.as_mut().filter(|_| named).unwrap_or(&mut self.now.default);
+        let count = space.ingest(pairs.iter().enumerate().map(|(at, pair)| {
+            if at == meanwhile {
+                for (key, value) in &puts {
+                    space.put(key, value).unwrap();
+                    model.insert(key.clone(), value.clone());
+                }
+            }
+            pair
+        }));
+        assert_eq!(count.unwrap(), pairs.len() as u64);
+        model.extend(pairs);
     }
 
     fn read(&mut self) {

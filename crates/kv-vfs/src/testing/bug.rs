@@ -120,6 +120,25 @@ pub const INDEX_WRITTEN_AFTER_ROW: u8 = 114;
 /// alone.
 pub const WINDOW_MISSES_WHAT_IS_ON_ITS_WAY: u8 = 103;
 
+/// The names of ingested tables are not made durable before the manifest names them.
+pub const INGEST_NAMES_NOT_SYNCED: u8 = 115;
+/// What is in memory when an ingest commits is not written out before it.
+pub const INGEST_LEAVES_MEMTABLE: u8 = 116;
+
+/// Those of ingests: number, name, and what it is.
+pub const INGESTS: [(u8, &str, &str); 2] = [
+    (
+        INGEST_NAMES_NOT_SYNCED,
+        "INGEST_NAMES_NOT_SYNCED",
+        "The names of ingested tables are not made durable before the manifest names them.",
+    ),
+    (
+        INGEST_LEAVES_MEMTABLE,
+        "INGEST_LEAVES_MEMTABLE",
+        "What is in memory when an ingest commits is not written out before it.",
+    ),
+];
+
 /// Those of transactions and indexes: number, name, and what it is.
 pub const TRANSACTIONS: [(u8, &str, &str); 4] = [
     (
