@@ -1,100 +1,142 @@
-//! Creating an index on a table that is in use, and adding the rows from before.
+//! Building an index: the rows of a snapshot, sorted and ingested, then what writers changed
+//! meanwhile.
+//!
+//! An ingest is newer than what writers put while it ran, so behind it an entry may be that of a
+//! row as it was in the snapshot. Writers leave a mark for each row whose entry they change between
+//! the snapshot and the ingest; the build goes over these rows once more. See
+//! docs/design/indexes.md.
 
-use super::schema::{
-    Declared, Kept, Known, Schema, State, generation_of, index_name, schema_key, state_key,
-};
-use super::write::{current, is_free_for};
+use super::schema::{Declared, SEPARATOR, Stage, State, index_name, marks, state_key};
+use super::sort::{Sorter, Unsorted};
+use super::write::{current, entry_of, is_free_for, stage_of};
 use super::{Table, is_conflict};
 use crate::error::{Error, Result};
-use crate::index::declare::{IndexSpec, Kind, Row, check_name};
+use crate::index::declare::{Kind, Row};
 use crate::index::entry::stored;
-use kv_engine::{Bytes, Transaction};
-use std::ops::Bound;
+use kv_core::successor;
+use kv_engine::{Bytes, Db, ErrorKind, Keyspace, Snapshot, Transaction};
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-/// How many rows a transaction of a build goes over, and after how many bytes of them it ends.
+/// How many rows a transaction goes over that looks at rows again.
 const BATCH_ROWS: usize = 256;
-const BATCH_BYTES: usize = 4 << 20;
+
+/// How many builds this process has begun. Its lock is held by the one that runs: they take turns,
+/// so that each has the memory for its sort, and no two work on one index.
+static BUILDS: Mutex<u64> = Mutex::new(0);
 
 impl Table {
-    /// Adds an index to the table, for this handle and its clones. Writes keep it from now on; it
-    /// is read once [`Table::build`] has gone over the rows from before, at once where there are
-    /// none.
+    /// Adds the rows from before an index was created to it, and makes it ready. The table is in
+    /// use meanwhile. The entries of a snapshot are sorted, with at most
+    /// [`TableBuilder::build_memory`](crate::TableBuilder::build_memory) at once, and ingested past
+    /// the log; then the rows that writers have changed meanwhile are looked at again. After a
+    /// crash, or any error, the next call begins again. The builds of one process take turns.
     ///
-    /// ```
-    /// # use kv_index::{Ordered, Row, Table};
-    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
-    /// let table = Table::builder("words").open(&db)?;
-    /// table.insert("1", "one")?;
-    /// table.create_index(Ordered::new("by_value", |row: Row<'_>, columns| {
-    ///     columns.push(row.value);
-    ///     Some(())
-    /// }))?;
-    /// assert!(table.index("by_value").is_err());
-    /// table.build("by_value")?;
-    /// assert_eq!(table.index("by_value")?.get(b"one").count(), 1);
-    /// # Ok::<(), kv_index::Error>(())
-    /// ```
-    pub fn create_index(&self, index: impl Into<IndexSpec>) -> Result<()> {
-        let spec = index.into();
-        check_name("an index", &spec.name)?;
-        let shared = &self.shared;
-        let mut kept = shared.kept.write();
-        if kept.find(&spec.name).is_ok() {
-            let message = format!("the table has an index {:?} already", spec.name);
-            return Err(Error::Declaration(message));
+    /// Where two rows have the same columns in a unique index the answer is [`Error::Duplicate`];
+    /// the index goes on being kept. Change one of the rows and build again, or drop the index. Until
+    /// an index is built, a writer may take columns that a row from before has; the build tells.
+    pub fn build(&self, name: &str) -> Result<()> {
+        let index = Arc::clone(self.kept().find(name)?);
+        let mut builds = BUILDS.lock();
+        *builds += 1;
+        if self.begin_build(&index)? {
+            let moment = self.shared.db.snapshot();
+            if let Err(error) = self.ingest_entries(&index, &moment) {
+                let _ = self.drop_pieces(&index);
+                if matches!(error, Error::Duplicate { .. }) {
+                    // Nothing was ingested, so no marks are needed.
+                    self.set_stage(&index, Stage::Waits)?;
+                }
+                return Err(error);
+            }
+            self.set_stage(&index, Stage::Ingested)?;
+            while !self.end_build(&index)? {
+                self.look_again(&index, &moment)?;
+            }
+            self.drop_pieces(&index)?;
         }
-        let number = kept.generation + 1;
-        let space = shared.db.keyspace(&index_name(&shared.name, &spec.name, number))?;
-        let known = Known::of(&spec, number);
-        // Not `transact`, which would wait for the lock that is held here.
-        let ready = self.transact_once(&mut |tx| {
-            let stored = tx.within(&shared.catalog).get(schema_key())?;
-            if generation_of(stored.as_deref())? != kept.generation {
-                return Err(Error::Outdated);
-            }
-            let mut schema = Schema::decode(stored.as_deref())?;
-            if tx.within(&space).range::<&[u8]>(..).next().transpose()?.is_some() {
-                let message = format!("the keyspace {:?} is not empty", space.name());
-                return Err(Error::Declaration(message));
-            }
-            let is_empty = tx.within(&shared.rows).range::<&[u8]>(..).next().transpose()?.is_none();
-            let state = if is_empty { State::Ready } else { State::Building(None) };
-            schema.generation = number;
-            schema.indexes.push(known.clone());
-            let tx = tx.within(&shared.catalog);
-            tx.put(schema_key(), schema.encode());
-            tx.put(state_key(&spec.name, number), state.encode());
-            Ok(is_empty)
-        })?;
-        let declared = Declared { spec, number, space, ready: AtomicBool::new(ready) };
-        let indexes = kept.indexes.iter().cloned().chain([Arc::new(declared)]).collect();
-        *kept = Arc::new(Kept { generation: number, indexes });
+        index.set_ready();
+        drop(builds);
         Ok(())
     }
 
-    /// Adds the rows from before an index was created to it, and makes it ready. The table is in
-    /// use meanwhile. It goes over the rows in the order of their primary keys, in transactions of
-    /// at most 256 rows that read each row again and note how far they are: after a crash, or any
-    /// error, the next call goes on from there. A row that a writer changes meanwhile is that
-    /// writer's to add.
-    ///
-    /// Where two rows have the same columns in a unique index the answer is [`Error::Duplicate`];
-    /// the index goes on being kept. Change one of the rows and build on, or drop the index. Until
-    /// an index is built, a writer may take columns that a row from before has; the build tells.
-    ///
-    /// The entries are ordinary writes through the log; they are not sorted first.
-    pub fn build(&self, name: &str) -> Result<()> {
-        let declared = Arc::clone(self.kept().find(name)?);
+    fn set_stage(&self, index: &Declared, stage: Stage) -> Result<()> {
+        self.transact(|tx| {
+            current(self, tx)?;
+            stage_of(tx, self, index)?;
+            let state = State::Building(stage);
+            tx.within(&self.shared.catalog).put(index.state_key(), state.encode());
+            tx.within(&self.shared.home);
+            Ok(())
+        })
+    }
+
+    /// Lets writers leave marks; answers whether there is something to build. What an earlier build
+    /// has left goes first: its entries are as old as a snapshot that is gone.
+    fn begin_build(&self, index: &Declared) -> Result<bool> {
+        let stage = self.transact(|tx| {
+            let stage = stage_of(tx, self, index);
+            tx.within(&self.shared.home);
+            stage
+        })?;
+        match stage {
+            Stage::Done => return Ok(false),
+            Stage::Waits => {}
+            Stage::Marks | Stage::Ingested => {
+                // What writers put meanwhile and loses its place here is in the snapshot.
+                index.space.delete_range::<&[u8]>(..)?;
+                forget_marks(&self.shared.catalog, index.marks())?;
+                self.set_stage(index, Stage::Waits)?;
+            }
+        }
+        self.drop_pieces(index)?;
+        self.set_stage(index, Stage::Marks)?;
+        Ok(true)
+    }
+
+    /// Ingests the entries of the rows at `moment`.
+    fn ingest_entries(&self, index: &Declared, moment: &Snapshot) -> Result<()> {
+        let shared = &self.shared;
+        let pieces = pieces(&shared.name, &index.spec.name, index.number);
+        let mut sorter = Sorter::new(&shared.db, pieces, shared.build_memory);
+        let sorted = (|| {
+            for pair in moment.within(&shared.rows).iter() {
+                let (key, value) = pair?;
+                if let Some(entry) = stored(&index.spec, Row { key: &key, value: &value }) {
+                    sorter.push(&entry.key, &entry.value)?;
+                }
+            }
+            sorter.finish(&index.space)
+        })();
+        sorted.map_err(|why| match why {
+            Unsorted::Twice => Error::Duplicate { index: index.spec.name.clone() },
+            // The index was dropped meanwhile.
+            Unsorted::Failed(error) if error.kind() == ErrorKind::NotFound => {
+                Error::NoIndex { index: index.spec.name.clone() }
+            }
+            Unsorted::Failed(error) => error,
+        })
+    }
+
+    /// Goes over all rows that have a mark. Behind the ingest writers leave no more.
+    fn look_again(&self, index: &Declared, moment: &Snapshot) -> Result<()> {
+        let before = moment.within(&self.shared.rows);
         let mut limit = BATCH_ROWS;
         loop {
-            match self.build_some(&declared, limit) {
-                Ok(true) => {
-                    declared.set_ready();
-                    return Ok(());
-                }
-                Ok(false) => limit = (limit * 2).min(BATCH_ROWS),
+            let marked = self.shared.catalog.prefix(index.marks()).take(limit);
+            let marked = marked.map(|pair| Ok(pair?.0)).collect::<Result<Vec<Bytes>>>()?;
+            if marked.is_empty() {
+                return Ok(());
+            }
+            let looked = self.transact(|tx| {
+                current(self, tx)?;
+                stage_of(tx, self, index)?;
+                marked.iter().try_for_each(|mark| self.look_at(tx, index, &before, mark))?;
+                tx.within(&self.shared.home);
+                Ok(())
+            });
+            match looked {
+                Ok(()) => limit = (limit * 2).min(BATCH_ROWS),
                 // Fewer rows meet fewer writers.
                 Err(error) if is_conflict(&error) && limit > 1 => limit /= 2,
                 Err(error) => return Err(error),
@@ -102,74 +144,93 @@ impl Table {
         }
     }
 
-    /// One step of a build; answers whether it was the last. [`Table::build`] calls it until then,
-    /// and a program that wants to do something between the steps may do the same.
-    pub fn build_step(&self, name: &str) -> Result<bool> {
-        let declared = Arc::clone(self.kept().find(name)?);
-        let ready = self.build_some(&declared, BATCH_ROWS)?;
-        if ready {
-            declared.set_ready();
+    /// Makes the entry of one row what the row says, and takes away the one that it had in the
+    /// snapshot.
+    fn look_at(
+        &self,
+        tx: &mut Transaction,
+        index: &Declared,
+        before: &Snapshot,
+        mark: &Bytes,
+    ) -> Result<()> {
+        let key = mark.get(index.marks().len()..).unwrap_or_default();
+        tx.within(&self.shared.catalog).delete(mark);
+        let now = entry_of(tx, &self.shared.rows, index, key)?;
+        let old = before.get(key)?;
+        let old = old.and_then(|value| stored(&index.spec, Row { key, value: &value }));
+        if let Some(old) = old
+            && now.as_ref().is_none_or(|now| now.key != old.key)
+            && (index.spec.kind != Kind::Unique || is_free_for(tx, self, index, &old.key, key)?)
+        {
+            tx.within(&index.space).delete(old.key);
         }
-        Ok(ready)
+        let Some(now) = now else { return Ok(()) };
+        if index.spec.kind == Kind::Unique && !is_free_for(tx, self, index, &now.key, key)? {
+            return Err(Error::Duplicate { index: index.spec.name.clone() });
+        }
+        tx.within(&index.space).put(now.key, now.value);
+        Ok(())
     }
 
-    /// Adds at most `limit` rows; answers whether none were left.
-    fn build_some(&self, index: &Declared, limit: usize) -> Result<bool> {
-        let state_key = state_key(&index.spec.name, index.number);
-        let state = self.shared.catalog.get(&state_key)?;
-        let done = match state.as_deref().map(State::decode).transpose()? {
-            Some(State::Ready) => return Ok(true),
-            Some(State::Building(done)) => done,
-            Some(State::Dropping) | None => {
-                return Err(Error::NoIndex { index: index.spec.name.clone() });
-            }
-        };
-        let keys = self.keys_behind(done.as_deref(), limit)?;
+    /// Makes the index ready where no mark is left; answers whether it is.
+    fn end_build(&self, index: &Declared) -> Result<bool> {
         self.transact(|tx| {
             current(self, tx)?;
-            // Another build may have gone on from here: then this step is nothing.
-            if tx.within(&self.shared.catalog).get(&state_key)? != state {
-                return Ok(false);
+            let stage = stage_of(tx, self, index)?;
+            let catalog = tx.within(&self.shared.catalog);
+            let none = catalog.prefix(index.marks()).next().transpose()?.is_none();
+            if none && stage == Stage::Ingested {
+                catalog.put(index.state_key(), State::Ready.encode());
             }
-            for key in &keys {
-                self.add(tx, index, key)?;
-            }
-            let next = match keys.last() {
-                Some(last) => State::Building(Some(last.clone())),
-                None => State::Ready,
-            };
-            tx.within(&self.shared.catalog).put(&state_key, next.encode());
             tx.within(&self.shared.home);
-            Ok(keys.is_empty())
+            Ok(none)
         })
     }
 
-    /// The primary keys of the next rows. Which they are need not be from the transaction: rows
-    /// that come later are added by who writes them, and rows that go are read again.
-    fn keys_behind(&self, done: Option<&[u8]>, limit: usize) -> Result<Vec<Bytes>> {
-        let start = done.map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.shared.db.snapshot().within(&self.shared.rows);
-        let mut keys = Vec::new();
-        let mut bytes = 0_usize;
-        for pair in rows.range::<&[u8]>((start, Bound::Unbounded)).take(limit) {
-            let (key, row) = pair?;
-            bytes = bytes.saturating_add(key.len() + row.len());
-            keys.push(key);
-            if bytes > BATCH_BYTES {
-                break;
-            }
-        }
-        Ok(keys)
+    fn drop_pieces(&self, index: &Declared) -> Result<()> {
+        let pieces = pieces(&self.shared.name, &index.spec.name, index.number);
+        drop_pieces(&self.shared.db, &pieces)
+    }
+}
+
+impl Declared {
+    /// Where its state is in the catalog.
+    pub(super) fn state_key(&self) -> Vec<u8> {
+        state_key(&self.spec.name, self.number)
     }
 
-    /// Adds the entry of a row, if the transaction sees the row.
-    fn add(&self, tx: &mut Transaction, index: &Declared, key: &[u8]) -> Result<()> {
-        let Some(value) = tx.within(&self.shared.rows).get(key)? else { return Ok(()) };
-        let Some(entry) = stored(&index.spec, Row { key, value: &value }) else { return Ok(()) };
-        if index.spec.kind == Kind::Unique && !is_free_for(tx, index, &entry.key, key)? {
-            return Err(Error::Duplicate { index: index.spec.name.clone() });
-        }
-        tx.within(&index.space).put(entry.key, entry.value);
-        Ok(())
+    /// What the keys of its marks begin with.
+    pub(super) fn marks(&self) -> Vec<u8> {
+        marks(&self.spec.name, self.number)
     }
+
+    /// Where the mark of a row is in the catalog.
+    pub(super) fn mark_key(&self, primary: &[u8]) -> Vec<u8> {
+        [self.marks().as_slice(), primary].concat()
+    }
+}
+
+/// What the names of the keyspaces begin with in which a build sorts.
+pub(super) fn pieces(table: &str, index: &str, number: u64) -> String {
+    format!("{}{SEPARATOR}", index_name(table, index, number))
+}
+
+/// Drops the keyspaces that begin so.
+pub(super) fn drop_pieces(db: &Db, prefix: &str) -> Result<()> {
+    for name in db.keyspaces()?.iter().filter(|name| name.starts_with(prefix)) {
+        match db.drop_keyspace(name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Deletes all marks whose keys begin so.
+pub(super) fn forget_marks(catalog: &Keyspace, start: Vec<u8>) -> Result<()> {
+    match successor(&start) {
+        Some(end) => catalog.delete_range(start..end)?,
+        None => catalog.delete_range(start..)?,
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! Taking an index away: first nobody keeps it any more, then its entries go at once.
 
 use super::Table;
-use super::schema::{Kept, Schema, State, catalog_name, index_name, schema_key, state_key};
+use super::build::{drop_pieces, forget_marks, pieces};
+use super::schema::{Kept, Schema, State, catalog_name, index_name, marks, schema_key, state_key};
 use crate::error::{Error, Result};
 use kv_engine::{Db, ErrorKind, Keyspace};
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub(super) fn finish(
     catalog: &Keyspace,
     (index, number): (&str, u64),
 ) -> Result<()> {
+    drop_pieces(db, &pieces(table, index, number))?;
+    forget_marks(catalog, marks(index, number))?;
     match db.drop_keyspace(&index_name(table, index, number)) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
         Ok(()) | Err(_) => {}

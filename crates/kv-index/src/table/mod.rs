@@ -14,9 +14,11 @@
 //!   open.
 
 mod build;
+mod create;
 mod drop;
 mod open;
 pub(crate) mod schema;
+mod sort;
 mod verify;
 mod write;
 
@@ -76,6 +78,8 @@ struct Shared {
     home: Keyspace,
     rows: Keyspace,
     catalog: Keyspace,
+    /// How much a build sorts in memory, in bytes.
+    build_memory: usize,
     /// What the catalog says, while it is not being changed: held for writing over the commit of a
     /// change, so that nobody sees the one without the other.
     kept: RwLock<Arc<Kept>>,

@@ -18,16 +18,27 @@ use std::sync::atomic::AtomicBool;
 pub struct TableBuilder {
     name: String,
     indexes: Vec<IndexSpec>,
+    build_memory: usize,
 }
+
+/// What a build sorts in memory where nothing else is said.
+const BUILD_MEMORY: usize = 64 << 20;
 
 impl TableBuilder {
     pub(super) fn new(name: &str) -> TableBuilder {
-        TableBuilder { name: name.to_owned(), indexes: Vec::new() }
+        TableBuilder { name: name.to_owned(), indexes: Vec::new(), build_memory: BUILD_MEMORY }
     }
 
     /// Adds an index: an [`Ordered`](crate::Ordered) or a [`Hash`](crate::Hash).
     pub fn index(mut self, index: impl Into<IndexSpec>) -> TableBuilder {
         self.indexes.push(index.into());
+        self
+    }
+
+    /// How many bytes of entries [`Table::build`] sorts at once; 64 MiB where nothing is said. More
+    /// entries are sorted in pieces, which lie in the store until the index is built.
+    pub fn build_memory(mut self, bytes: usize) -> TableBuilder {
+        self.build_memory = bytes;
         self
     }
 
@@ -66,6 +77,7 @@ impl TableBuilder {
             home: db.keyspace("")?,
             rows: db.keyspace(&self.name)?,
             catalog,
+            build_memory: self.build_memory,
             kept: RwLock::new(Arc::new(kept)),
             name: self.name,
         };

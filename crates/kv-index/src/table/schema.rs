@@ -6,10 +6,11 @@
 //! apart from the schema, so that a build that goes on conflicts with nobody.
 
 use crate::error::{Error, Result, damaged};
-use crate::index::declare::{IndexSpec, Kind, SEPARATOR};
+pub(crate) use crate::index::declare::SEPARATOR;
+use crate::index::declare::{IndexSpec, Kind};
 use crate::tuple::{Item, Items, Tuple, Value, decode};
 use kv_core::Malformed;
-use kv_engine::{Bytes, Keyspace};
+use kv_engine::Keyspace;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,12 +38,25 @@ pub(crate) struct Schema {
 /// How far an index is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Writes keep it; of the rows before it was created, those up to the primary key are in it.
-    Building(Option<Bytes>),
+    /// Writes keep it, and not all rows from before are in it.
+    Building(Stage),
     /// Everything is in it.
     Ready,
     /// Nobody keeps it any more; its entries go.
     Dropping,
+}
+
+/// How far a build is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// None has begun: what is in the index are entries of rows as they are.
+    Waits,
+    /// Writers leave marks, and an ingest may have been made.
+    Marks,
+    /// The ingest was made; rows with a mark may have entries as they were before.
+    Ingested,
+    /// Nothing is left to do. No state of a build: what it is read as once the index is ready.
+    Done,
 }
 
 /// An index that a handle keeps.
@@ -100,6 +114,11 @@ pub(crate) fn state_key(index: &str, number: u64) -> Vec<u8> {
     let mut key = states();
     key.extend(Tuple::of((index, number)).into_bytes());
     key
+}
+
+/// What the keys of the marks of an index begin with; the rest is the row's primary key.
+pub(crate) fn marks(index: &str, number: u64) -> Vec<u8> {
+    Tuple::of(("mark", index, number)).into_bytes()
 }
 
 /// What the keys of all states begin with.
@@ -216,8 +235,10 @@ fn known(item: Item<'_>) -> Result<Known> {
 impl State {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let tuple = match self {
-            State::Building(None) => Tuple::of(0),
-            State::Building(Some(done)) => Tuple::of((0, &done[..])),
+            State::Building(Stage::Waits) => Tuple::of(0),
+            State::Building(Stage::Marks) => Tuple::of((0, 0)),
+            State::Building(Stage::Ingested) => Tuple::of((0, 1)),
+            State::Building(Stage::Done) => Tuple::of(1),
             State::Ready => Tuple::of(1),
             State::Dropping => Tuple::of(2),
         };
@@ -229,10 +250,9 @@ impl State {
         let items = decode(stored).map_err(damaged(what))?;
         let values: Vec<Value<'_>> = items.into_iter().map(|item| item.value).collect();
         match values.as_slice() {
-            [Value::Int(0)] => Ok(State::Building(None)),
-            [Value::Int(0), Value::Bytes(done)] => {
-                Ok(State::Building(Some(Bytes::copy_from_slice(done))))
-            }
+            [Value::Int(0)] => Ok(State::Building(Stage::Waits)),
+            [Value::Int(0), Value::Int(0)] => Ok(State::Building(Stage::Marks)),
+            [Value::Int(0), Value::Int(1)] => Ok(State::Building(Stage::Ingested)),
             [Value::Int(1)] => Ok(State::Ready),
             [Value::Int(2)] => Ok(State::Dropping),
             _ => Err(damaged(what)(Malformed { what: "an unknown state", at: 0 })),

@@ -1,13 +1,13 @@
 //! Writing a row and its entries inside a transaction.
 
 use super::Table;
-use super::schema::{Declared, Kept, generation_of, schema_key};
+use super::schema::{Declared, Kept, Stage, State, generation_of, schema_key};
 use crate::error::{Error, Result, damaged};
 use crate::index::declare::{Kind, Row};
 use crate::index::entry::{Stored, owner, stored};
 use crate::index::read::Index;
 use crate::index::source::Inside;
-use kv_engine::{Bytes, Transaction};
+use kv_engine::{Bytes, Keyspace, Transaction};
 use kv_vfs::testing::{bug, planted};
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -94,6 +94,7 @@ impl<'a> TableIn<'a> {
             return Err(Error::Exists);
         }
         let mut changes = Vec::with_capacity(kept.indexes.len());
+        let mut marked = Vec::new();
         for index in &kept.indexes {
             let entry = |value| stored(&index.spec, Row { key, value });
             let change = Change {
@@ -101,7 +102,13 @@ impl<'a> TableIn<'a> {
                 old: old.as_deref().and_then(entry),
                 new: row.and_then(entry),
             };
-            changes.extend(check(self.tx, key, change)?);
+            if change.old == change.new {
+                continue;
+            }
+            if !index.is_ready() && stage_of(self.tx, self.table, index)? == Stage::Marks {
+                marked.push(index.mark_key(key));
+            }
+            changes.extend(check(self.tx, self.table, key, change)?);
         }
         if planted(bug::INDEX_WRITTEN_AFTER_ROW) {
             LATE.with_borrow_mut(|late| late.append(&mut changes));
@@ -114,6 +121,9 @@ impl<'a> TableIn<'a> {
             if let Some(new) = new {
                 tx.put(new.key, new.value);
             }
+        }
+        for mark in marked {
+            self.tx.within(&self.table.shared.catalog).put(mark, "");
         }
         let tx = self.tx.within(rows);
         match row {
@@ -166,11 +176,13 @@ pub(super) fn current(table: &Table, tx: &mut Transaction) -> Result<Arc<Kept>> 
 
 /// What is really to be done for a change, `None` where nothing is. A unique index is asked whose
 /// the entries are.
-fn check(tx: &mut Transaction, key: &[u8], change: Change) -> Result<Option<Change>> {
+fn check(
+    tx: &mut Transaction,
+    table: &Table,
+    key: &[u8],
+    change: Change,
+) -> Result<Option<Change>> {
     let Change { index, mut old, new } = change;
-    if old == new {
-        return Ok(None);
-    }
     // An entry that stays where it is, is replaced by putting the new one.
     let same_place = match (&old, &new) {
         (Some(old), Some(new)) => old.key == new.key,
@@ -178,7 +190,7 @@ fn check(tx: &mut Transaction, key: &[u8], change: Change) -> Result<Option<Chan
     };
     if index.spec.kind == Kind::Unique {
         if let Some(new) = &new
-            && !is_free_for(tx, &index, &new.key, key)?
+            && !is_free_for(tx, table, &index, &new.key, key)?
         {
             return Err(Error::Duplicate { index: index.spec.name.clone() });
         }
@@ -186,7 +198,7 @@ fn check(tx: &mut Transaction, key: &[u8], change: Change) -> Result<Option<Chan
         // entry: another one's is left alone.
         if let Some(entry) = &old
             && !same_place
-            && !is_free_for(tx, &index, &entry.key, key)?
+            && !is_free_for(tx, table, &index, &entry.key, key)?
         {
             old = None;
         }
@@ -200,10 +212,41 @@ fn check(tx: &mut Transaction, key: &[u8], change: Change) -> Result<Option<Chan
 /// Whether an entry of a unique index is absent, or that of the row with this primary key.
 pub(super) fn is_free_for(
     tx: &mut Transaction,
+    table: &Table,
     index: &Declared,
     entry: &[u8],
     primary: &[u8],
 ) -> Result<bool> {
     let Some(value) = tx.within(&index.space).get(entry)? else { return Ok(true) };
-    Ok(owner(&value).map_err(damaged("an index entry"))? == primary)
+    let owner = owner(&value).map_err(damaged("an index entry"))?;
+    if owner == primary {
+        return Ok(true);
+    }
+    if index.is_ready() {
+        return Ok(false);
+    }
+    // Behind the ingest of a build it may be an entry that the row had before.
+    let held = entry_of(tx, &table.shared.rows, index, owner)?;
+    Ok(held.is_none_or(|held| held.key != entry))
+}
+
+/// The entry of a row as the transaction sees the row.
+pub(super) fn entry_of(
+    tx: &mut Transaction,
+    rows: &Keyspace,
+    index: &Declared,
+    key: &[u8],
+) -> Result<Option<Stored>> {
+    let value = tx.within(rows).get(key)?;
+    Ok(value.and_then(|value| stored(&index.spec, Row { key, value: &value })))
+}
+
+/// How far the build of an index is, as the transaction sees it.
+pub(super) fn stage_of(tx: &mut Transaction, table: &Table, index: &Declared) -> Result<Stage> {
+    let state = tx.within(&table.shared.catalog).get(index.state_key())?;
+    match state.as_deref().map(State::decode).transpose()? {
+        Some(State::Building(stage)) => Ok(stage),
+        Some(State::Ready) => Ok(Stage::Done),
+        Some(State::Dropping) | None => Err(Error::NoIndex { index: index.spec.name.clone() }),
+    }
 }
