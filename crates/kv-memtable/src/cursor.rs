@@ -57,6 +57,13 @@ impl MemCursor {
 }
 
 impl MemCursor {
+    /// [`Cursor::seek`] to a target that lies behind the present entry: the nearer, the faster.
+    pub fn pass(&mut self, key: &[u8], trailer: Trailer) {
+        let list = self.table.ordered().list();
+        let at = list.seek_from(self.at, &list.target(key, trailer));
+        self.stand_forward(at);
+    }
+
     /// Whether no newer entry of the present key lies before this one. Those that come meanwhile
     /// may be missed: a reader that began before does not see them.
     #[inline]

@@ -45,15 +45,28 @@ impl Ladder {
         // Of most heads there is one or none, and the node is needed in any case.
         let ties = self.heads.get(low..).unwrap_or_default();
         let ties = match ties {
-            [a, b, ..] if *a == target.head() && *b == target.head() => {
-                ties.partition_point(|head| *head == target.head())
-            }
+            [a, b, ..] if *a == target.head() && *b == target.head() => self.ties(low, *a),
             [a, ..] => usize::from(*a == target.head()),
             [] => 0,
         };
         let tied = nodes.get(..ties).unwrap_or_default();
-        let end = low + tied.partition_point(|&node| list.is_before(node, target));
+        let is_before = |&node: &NodeId| list.is_before(node, target);
+        // Mostly the newest version of a key is looked for, or what lies behind the oldest.
+        let end = match tied {
+            [first, ..] if !is_before(first) => low,
+            [.., last] if is_before(last) => low + ties,
+            _ => low + tied.partition_point(is_before),
+        };
         self.nodes.get(end.checked_sub(1)?).copied()
+    }
+
+    /// How many entries from entry `low` on have a head, which is that entry's.
+    fn ties(&self, low: usize, head: u64) -> usize {
+        let rungs = self.rungs.get(low / RUNG..).unwrap_or_default();
+        let whole = rungs.partition_point(|last| *last == head);
+        let from = if whole > 0 { (low / RUNG + whole) * RUNG } else { low };
+        let rest = self.heads.get(from..).unwrap_or_default();
+        from - low + rest.iter().take_while(|other| **other == head).count()
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! The child that stands first is kept outside of the heap: its next entry is compared with the
 //! runner-up alone (the heap's root), so a run of entries from one child costs one comparison
-//! each, and a single child costs none. Nothing is allocated once every child has been seen.
+//! each, and a single child costs none. Beside each of the others lies its rank, a word by which most
+//! keys are told apart. Nothing is allocated once every child has been seen.
 
+use super::rank::Ranking;
 use kv_core::{Cursor, SeqNo, Trailer};
 use kv_sstable::BlockPlace;
 use kv_vfs::testing::{bug, planted};
+use std::cmp::Ordering;
 
 /// Where a seek will have to look, as far as that can be told without reading.
 pub(crate) type Aim = Option<BlockPlace>;
@@ -19,6 +22,13 @@ pub(crate) trait Skip: Cursor {
 
     /// [`Cursor::seek`]; `aim` is what [`Skip::aim`] answered for the same target, or `None`.
     fn seek_aimed(&mut self, key: &[u8], trailer: Trailer, aim: Aim) -> Result<(), Self::Error>;
+
+    /// Leaves entries out up to a target that lies behind the present entry, mostly near it: of
+    /// several sorted runs perhaps in one of them only, so that the present entry may still lie
+    /// before the target.
+    fn pass(&mut self, key: &[u8], trailer: Trailer) -> Result<(), Self::Error> {
+        self.seek(key, trailer)
+    }
 
     /// Goes on to the first entry that is not below `end` or not older than `seq`, where that
     /// can be told without reading what lies between. Answers whether it moved; an answer of
@@ -52,6 +62,16 @@ pub(crate) trait Skip: Cursor {
 /// for memory at the same time.
 const AIMED: usize = 8;
 
+/// After so many comparisons that a rank could not decide ranks are chosen anew.
+const BLURRED: usize = 8;
+
+/// A child that waits for its turn.
+#[derive(Clone, Copy)]
+struct Waiting {
+    rank: u64,
+    child: usize,
+}
+
 /// The union of its children in internal order. Of two entries that are equal in key and
 /// trailer, the one of the earlier child comes first.
 pub(crate) struct Merge<C: Cursor> {
@@ -59,7 +79,10 @@ pub(crate) struct Merge<C: Cursor> {
     /// The child that stands first in the direction of travel; none where the merge is invalid.
     winner: Option<usize>,
     /// The other valid children, a binary heap whose root is the runner-up.
-    others: Vec<usize>,
+    others: Vec<Waiting>,
+    ranking: Ranking,
+    /// How many different keys had the same rank since ranks were chosen.
+    blurred: usize,
     backward: bool,
     error: Option<C::Error>,
     /// Keeps the key while the others are moved on a change of direction.
@@ -72,8 +95,16 @@ where
 {
     /// Merges `children`, the newest first. Not valid until positioned.
     pub(crate) fn new(children: Vec<C>) -> Merge<C> {
-        let others = Vec::with_capacity(children.len());
-        Merge { children, winner: None, others, backward: false, error: None, turning: Vec::new() }
+        Merge {
+            others: Vec::with_capacity(children.len()),
+            children,
+            winner: None,
+            ranking: Ranking::default(),
+            blurred: 0,
+            backward: false,
+            error: None,
+            turning: Vec::new(),
+        }
     }
 
     /// Positions every child with `go` and finds the winner.
@@ -91,14 +122,38 @@ where
                 return self.fail(error);
             }
             if child.valid() {
-                self.others.push(i);
+                self.others.push(Waiting { rank: 0, child: i });
             }
+        }
+        let mut first = 0;
+        for slot in 1..self.others.len() {
+            if self.order(self.others[slot].child, self.others[first].child).is_lt() {
+                first = slot;
+            }
+        }
+        if first < self.others.len() {
+            let winner = self.others.swap_remove(first).child;
+            self.winner = Some(winner);
+            self.rank_others(winner);
+        }
+        Ok(())
+    }
+
+    /// Chooses ranks that tell the others from child `first`, and builds the heap.
+    fn rank_others(&mut self, first: usize) {
+        self.blurred = 0;
+        if self.others.is_empty() {
+            return;
+        }
+        let children = &self.children;
+        let keys = self.others.iter().map(|other| children[other.child].key());
+        self.ranking.choose(children[first].key(), keys);
+        for other in &mut self.others {
+            other.rank = self.ranking.of(children[other.child].key());
         }
         for slot in (0..self.others.len() / 2).rev() {
             self.sift_down(slot);
         }
-        self.winner = self.pop();
-        Ok(())
     }
 
     fn fail<T>(&mut self, error: C::Error) -> Result<T, C::Error> {
@@ -123,47 +178,76 @@ where
         };
         if !self.children[moved].valid() {
             self.winner = self.pop();
-        } else if precedes(&self.children, self.backward, second, moved) {
-            self.winner = Some(second);
+            return;
+        }
+        let moved = Waiting { rank: self.ranking.of(self.children[moved].key()), child: moved };
+        let mut first = moved.child;
+        if self.precedes(second, moved) {
+            first = second.child;
+            self.winner = Some(first);
             self.others[0] = moved;
             self.sift_down(0);
+        }
+        if self.blurred > BLURRED {
+            self.rank_others(first);
         }
     }
 
     /// The runner-up's key, by which the winner's plain entries end.
     #[inline]
     fn runner_up(&self) -> Option<&[u8]> {
-        self.others.first().map(|&second| self.children[second].key())
+        self.others.first().map(|second| self.children[second.child].key())
     }
 
     /// Takes the root out of the heap.
     fn pop(&mut self) -> Option<usize> {
         let last = self.others.pop()?;
-        let Some(root) = self.others.first_mut() else { return Some(last) };
+        let Some(root) = self.others.first_mut() else { return Some(last.child) };
         let root = std::mem::replace(root, last);
         self.sift_down(0);
-        Some(root)
+        Some(root.child)
     }
 
     fn sift_down(&mut self, mut slot: usize) {
-        let heap = self.others.as_mut_slice();
         loop {
             let mut down = 2 * slot + 1;
-            if down >= heap.len() {
+            if down >= self.others.len() {
                 return;
             }
             let right = down + 1;
-            if right < heap.len()
-                && precedes(&self.children, self.backward, heap[right], heap[down])
-            {
+            if right < self.others.len() && self.precedes(self.others[right], self.others[down]) {
                 down = right;
             }
-            if precedes(&self.children, self.backward, heap[slot], heap[down]) {
+            if self.precedes(self.others[slot], self.others[down]) {
                 return;
             }
-            heap.swap(slot, down);
+            self.others.swap(slot, down);
             slot = down;
         }
+    }
+
+    /// Whether one child stands before another in the direction of travel.
+    #[inline]
+    fn precedes(&mut self, a: Waiting, b: Waiting) -> bool {
+        if a.rank != b.rank {
+            return (a.rank < b.rank) != self.backward;
+        }
+        self.precedes_in_rank(a.child, b.child)
+    }
+
+    /// [`Merge::precedes`] of children whose ranks are the same.
+    #[inline(never)]
+    fn precedes_in_rank(&mut self, a: usize, b: usize) -> bool {
+        self.blurred += usize::from(self.children[a].key() != self.children[b].key());
+        self.order(a, b).is_lt()
+    }
+
+    /// How two children stand in the direction of travel. No two children tie.
+    fn order(&self, a: usize, b: usize) -> Ordering {
+        let (x, y) = (&self.children[a], &self.children[b]);
+        let order = x.key().cmp(y.key());
+        let order = order.then_with(|| y.trailer().cmp(&x.trailer())).then_with(|| a.cmp(&b));
+        if self.backward { order.reverse() } else { order }
     }
 
     /// Goes one entry on in the other direction than before. The winner steps; every other child
@@ -194,15 +278,6 @@ where
         self.turning = key;
         turned
     }
-}
-
-/// Whether child `a` stands before child `b` in the direction of travel. No two children tie.
-#[inline]
-fn precedes<C: Cursor>(children: &[C], backward: bool, a: usize, b: usize) -> bool {
-    let (x, y) = (&children[a], &children[b]);
-    let order =
-        x.key().cmp(y.key()).then_with(|| y.trailer().cmp(&x.trailer())).then_with(|| a.cmp(&b));
-    if backward { order.is_gt() } else { order.is_lt() }
 }
 
 /// The child that the merge stands on. Panics where it stands on none, as the trait says.
@@ -314,12 +389,23 @@ where
         self.seek(key, trailer)
     }
 
+    /// Only the winner goes there: of the others those that stand before the target come next.
+    fn pass(&mut self, key: &[u8], trailer: Trailer) -> Result<(), C::Error> {
+        let Some(winner) = self.winner.filter(|_| !self.backward) else {
+            return self.seek(key, trailer);
+        };
+        if let Err(error) = self.children[winner].pass(key, trailer) {
+            return self.fail(error);
+        }
+        self.settle(winner);
+        Ok(())
+    }
+
     #[inline]
     fn is_newest(&self) -> bool {
         let Some(winner) = self.winner.filter(|_| self.backward) else { return false };
         let winner = &self.children[winner];
-        winner.is_newest()
-            && self.others.first().is_none_or(|&i| self.children[i].key() != winner.key())
+        winner.is_newest() && self.runner_up().is_none_or(|key| key != winner.key())
     }
 
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool, C::Error> {

@@ -8,6 +8,7 @@ pub(crate) mod level;
 pub(crate) mod merge;
 mod plain;
 mod range;
+mod rank;
 pub(crate) mod source;
 pub(crate) mod view;
 pub(crate) mod visible;

@@ -18,15 +18,20 @@ impl Plain {
         Plain { left: 0, asked: false }
     }
 
-    /// Takes one, if one is left; `ask` says how many there are, when it is not known.
+    /// So many.
+    pub(crate) fn counted(left: usize) -> Plain {
+        Plain { left, asked: true }
+    }
+
+    /// Whether nobody has counted them.
     #[inline]
-    pub(crate) fn take(&mut self, ask: impl FnOnce() -> usize) -> bool {
-        if self.left == 0 {
-            if self.asked {
-                return false;
-            }
-            *self = Plain { left: ask(), asked: true };
-        }
+    pub(crate) fn is_unknown(&self) -> bool {
+        !self.asked
+    }
+
+    /// Takes one, if it is known that one is left.
+    #[inline]
+    pub(crate) fn take_known(&mut self) -> bool {
         let some = self.left > 0;
         self.left -= usize::from(some);
         some

@@ -117,6 +117,15 @@ impl Skip for Source {
         }
     }
 
+    fn pass(&mut self, key: &[u8], trailer: Trailer) -> Result<()> {
+        match self {
+            Source::Mem(cursor) => cursor.pass(key, trailer),
+            Source::Table(cursor, _) => cursor.seek(key, trailer)?,
+            Source::Level(cursor) => cursor.seek(key, trailer)?,
+        }
+        Ok(())
+    }
+
     fn skip_forward(&mut self, end: &[u8], seq: SeqNo) -> Result<bool> {
         match self {
             // A memtable mostly holds newer entries too, and its steps are cheap.

@@ -25,8 +25,10 @@ use kv_vfs::testing::{bug, planted};
 use std::sync::Arc;
 use value::{Shown, shown};
 
-/// So many versions of one key are passed step by step; a seek is cheaper than more.
+/// So many versions of one key are passed step by step; a seek is cheaper than more. Forward, where
+/// only one source has to seek, it is cheaper earlier.
 const MAX_STEPS: usize = 8;
+const MAX_STEPS_AHEAD: usize = 2;
 
 /// So many keys in a row are found covered before a seek over the range tombstone is tried.
 const COVERED_BEFORE_SKIP: usize = 4;
@@ -183,19 +185,21 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// Goes one key on; does nothing where not valid.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<()> {
+        if self.at == At::Entry && self.take_plain_ahead() {
+            self.inner.step_ahead();
+            (self.below, self.value_at) = (true, 0);
+            return Ok(());
+        }
+        self.search_on()
+    }
+
+    /// [`Visible::next`] where the next entry is not known to be plain.
+    #[inline(never)]
+    fn search_on(&mut self) -> Result<()> {
         let done = match self.at {
             At::Nowhere if planted(bug::ERROR_NOT_LATCHED) => self.forward(false),
             At::Nowhere => return self.nowhere(),
-            At::Entry => {
-                if self.take_plain_ahead() {
-                    self.inner.step_ahead();
-                    (self.below, self.value_at) = (true, 0);
-                    return Ok(());
-                }
-                self.leave();
-                self.inner.next().and_then(|()| self.forward(true))
-            }
-            At::Pointer | At::Fetched => {
+            At::Entry | At::Pointer | At::Fetched => {
                 self.leave();
                 self.inner.next().and_then(|()| self.forward(true))
             }
@@ -215,15 +219,20 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// Goes one key back; does nothing where not valid.
     #[inline]
     pub(crate) fn prev(&mut self) -> Result<()> {
-        let backward = matches!(self.at, At::Before | At::Plain);
-        let plain = backward && self.take_plain_behind();
+        if self.at == At::Plain && self.take_plain_behind() {
+            self.inner.step_back();
+            (self.below, self.value_at) = (true, 0);
+            return Ok(());
+        }
+        self.search_back()
+    }
+
+    /// [`Visible::prev`] where the entry before is not known to be plain.
+    #[inline(never)]
+    fn search_back(&mut self) -> Result<()> {
+        let plain = self.at == At::Before && self.take_plain_behind();
         let done = match self.at {
             At::Nowhere => return self.nowhere(),
-            At::Plain if plain => {
-                self.inner.step_back();
-                (self.below, self.value_at) = (true, 0);
-                return Ok(());
-            }
             At::Before if plain => {
                 (self.at, self.below, self.value_at) = (At::Plain, true, 0);
                 self.value = Bytes::new();
@@ -288,22 +297,37 @@ impl<C: Skip<Error = Error>> Visible<C> {
     /// Takes the next entry, if it is plain.
     #[inline]
     fn take_plain_ahead(&mut self) -> bool {
-        let (inner, none) = (&self.inner, !self.cover.is_empty());
-        let (snapshot, end) = (self.snapshot, self.upper.as_deref());
-        self.plain.take(|| if none { 0 } else { inner.plain_ahead(snapshot, end) })
+        self.plain.take_known() || self.plain.is_unknown() && self.ask_ahead()
+    }
+
+    /// Counts the plain entries that come next, and takes one if there is one.
+    #[inline(never)]
+    fn ask_ahead(&mut self) -> bool {
+        let count = match self.cover.is_empty() {
+            true => self.inner.plain_ahead(self.snapshot, self.upper.as_deref()),
+            false => 0,
+        };
+        self.plain = Plain::counted(count);
+        self.plain.take_known()
     }
 
     /// Takes the previous entry, if it is plain.
     #[inline]
     fn take_plain_behind(&mut self) -> bool {
-        let (inner, none) = (&self.inner, !self.cover.is_empty());
-        let (snapshot, start) = (self.snapshot, self.lower.as_deref());
+        self.plain.take_known() || self.plain.is_unknown() && self.ask_behind()
+    }
+
+    /// Counts the plain entries that come next backward, and takes one if there is one.
+    #[inline(never)]
+    fn ask_behind(&mut self) -> bool {
+        let count = match self.cover.is_empty() {
+            true => self.inner.plain_behind(self.snapshot, self.lower.as_deref(), None),
+            false => 0,
+        };
         // Where the cursor below stands on the entry shown, that is one of them.
         let shown = usize::from(self.at == At::Plain);
-        self.plain.take(|| match none {
-            true => 0,
-            false => inner.plain_behind(snapshot, start, None).saturating_sub(shown),
-        })
+        self.plain = Plain::counted(count.saturating_sub(shown));
+        self.plain.take_known()
     }
 
     /// Stands nowhere, with the key that was shown in `key`.
@@ -378,13 +402,13 @@ impl<C: Skip<Error = Error>> Visible<C> {
             }
             self.skipped += 1;
             steps += 1;
-            if steps <= MAX_STEPS {
+            if steps <= MAX_STEPS_AHEAD {
                 self.inner.next()?;
                 continue;
             }
             steps = 0;
             let behind = if decided { BEHIND_ALL } else { Trailer::upper_bound(self.snapshot) };
-            self.inner.seek(&self.key, behind)?;
+            self.inner.pass(&self.key, behind)?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! A get answers the newest version that its snapshot sees.
 
-use crate::{forward, get, put};
-use kv_core::{Kind, Trailer, hash64};
-use kv_memtable::Memtable;
+use crate::{entry, forward, get, put};
+use kv_core::{Cursor, Kind, Trailer, hash64};
+use kv_memtable::{MemCursor, Memtable};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 #[test]
@@ -50,4 +51,42 @@ fn keys_whose_hashes_meet_are_told_apart() {
         assert_eq!(found, Some(i + 1));
     }
     assert!(table.get(&100u64.to_be_bytes(), 7, 1000).is_none());
+}
+
+/// Enough entries that a cursor finds its place in a dense copy of their order.
+#[test]
+fn a_cursor_finds_and_passes_any_version_among_many() {
+    let table = Arc::new(Memtable::new(4 << 20));
+    let key = |n: u64| format!("key {n:08}").into_bytes();
+    // Of every hundredth key a hundred versions, of the others one.
+    let versions = |n: u64| if n.is_multiple_of(100) { 100 } else { 1 };
+    let mut seq = 0;
+    let mut all = Vec::new();
+    for version in 0..100 {
+        for n in (0..6000).filter(|&n| version < versions(n)) {
+            seq += 1;
+            put(&table, &key(n), seq, b"").unwrap();
+            all.push((n, seq));
+        }
+        if version == 60 {
+            table.cursor();
+        }
+    }
+    all.sort_unstable_by_key(|&(n, seq)| (n, Reverse(seq)));
+    let mut cursor = table.cursor();
+    let shown = |cursor: &MemCursor| entry(cursor).map(|(key, seq, _)| (key, seq));
+    let at = |i: usize| all.get(i).map(|&(n, seq)| (key(n), seq));
+    let targets = all.iter().enumerate().filter(|(i, (n, _))| n.is_multiple_of(100) || i % 7 == 0);
+    for (i, &(n, seq)) in targets {
+        let Ok(()) = cursor.seek(&key(n), Trailer::upper_bound(seq));
+        assert_eq!(shown(&cursor), at(i));
+        let behind = i + all[i..].iter().take_while(|entry| entry.0 == n).count();
+        cursor.pass(&key(n), Trailer::from_raw(0));
+        assert_eq!(shown(&cursor), at(behind));
+        let Ok(()) = cursor.seek(&key(n), Trailer::from_raw(0));
+        assert_eq!(shown(&cursor), at(behind));
+        let Ok(()) = cursor.seek_before(&key(n));
+        let before = all.partition_point(|entry| entry.0 < n);
+        assert_eq!(shown(&cursor), before.checked_sub(1).and_then(at));
+    }
 }

@@ -4,6 +4,7 @@ use super::{Block, HEAD_LEN};
 use crate::cache::prefetch;
 use bytes::Bytes;
 use kv_core::Trailer;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// How many lines of values are fetched ahead of a walk: behind them the processor goes on alone.
@@ -25,6 +26,8 @@ pub(crate) struct BlockCursor {
     /// room for a head behind it.
     key: Vec<u8>,
     key_len: usize,
+    /// Where the value of the entry lies in the block.
+    value: Range<usize>,
     /// The block in a form of which values are slices, once one was asked for.
     shared: OnceLock<Bytes>,
 }
@@ -37,6 +40,7 @@ impl Default for BlockCursor {
             valid: false,
             key: Vec::new(),
             key_len: 0,
+            value: 0..0,
             shared: OnceLock::new(),
         }
     }
@@ -65,7 +69,17 @@ impl BlockCursor {
         if self.valid {
             self.index = i;
             self.key_len = self.block.write_key(i, &mut self.key);
+            self.value = self.block.value_range(i);
         }
+    }
+
+    /// Has the processor fetch the value that lies some entries on, if all are as long as this one.
+    #[inline]
+    fn prefetch_value_ahead(&self) {
+        let distance = self.value.end.saturating_sub(self.value.start) * VALUES_AHEAD;
+        let ahead = self.value.start.saturating_add(distance);
+        prefetch(self.block.data(), ahead);
+        prefetch(self.block.data(), ahead + 64);
     }
 
     /// Goes one entry on; false, and on none, at the end of the block.
@@ -74,20 +88,19 @@ impl BlockCursor {
         let i = self.index + 1;
         if i < self.block.count() && self.block.same_key(i) {
             self.index = i;
+            self.value = self.block.value_range(i);
         } else {
             self.set(i);
         }
+        self.prefetch_value_ahead();
         self.valid
     }
 
     /// Goes one entry on, whatever its key.
     #[inline]
     pub(crate) fn step_ahead(&mut self) {
-        let i = self.index + 1;
-        self.set(i);
-        let ahead = self.block.value_range(i + VALUES_AHEAD).start;
-        prefetch(self.block.data(), ahead);
-        prefetch(self.block.data(), ahead + 64);
+        self.set(self.index + 1);
+        self.prefetch_value_ahead();
     }
 
     /// Goes one entry back; false, and on none, at the start of the block.
@@ -97,13 +110,17 @@ impl BlockCursor {
             Some(i) => self.set(i),
             None => self.valid = false,
         }
+        let distance = (self.value.end.saturating_sub(self.value.start)) * VALUES_AHEAD;
+        let behind = self.value.start.saturating_sub(distance);
+        prefetch(self.block.data(), behind);
+        prefetch(self.block.data(), behind + 64);
         self.valid
     }
 
     /// Has the processor fetch the values that follow in either direction: they lie side by side.
     #[inline]
     pub(crate) fn prefetch_values(&self, backward: bool) {
-        let range = self.block.value_range(self.index);
+        let range = &self.value;
         for line in 0..VALUE_LINES {
             let at = match backward {
                 false => range.start.saturating_add(line * 64),
@@ -166,12 +183,12 @@ impl BlockCursor {
 
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        self.block.value(self.index)
+        self.block.data().get(self.value.clone()).unwrap_or_default()
     }
 
     /// The value as a slice of the block's memory.
     pub(crate) fn value_bytes(&self) -> Bytes {
-        let range = self.block.value_range(self.index);
+        let range = self.value.clone();
         let shared = self.shared.get_or_init(|| Bytes::from_owner(self.block.data().clone()));
         if range.start <= range.end && range.end <= shared.len() {
             shared.slice(range)

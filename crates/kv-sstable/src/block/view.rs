@@ -301,6 +301,16 @@ impl<D: Deref<Target = [u8]>> Block<D> {
         if let Some(to) = out.get_mut(prefix_len..).and_then(|room| room.first_chunk_mut()) {
             *to = self.head(i).to_be_bytes();
         }
+        if self.flags & FIXED_KEYS != 0 && self.suffix_len <= HEAD_LEN {
+            return prefix_len + self.suffix_len;
+        }
+        self.write_rest(i, out)
+    }
+
+    /// [`Block::write_key`] behind the head.
+    #[inline(never)]
+    fn write_rest(&self, i: usize, out: &mut Vec<u8>) -> usize {
+        let prefix_len = self.rest - self.prefix;
         let rest = self.rest(i);
         if rest.is_empty() {
             return prefix_len + self.head_len(i);

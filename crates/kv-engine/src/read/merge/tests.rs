@@ -174,10 +174,13 @@ impl Skip for VecCursor {
 /// So many entries are told to be plain at once, as if they lay in one block.
 const BLOCK: usize = 4;
 
-/// Short keys over few letters: many are prefixes of each other, and some sort at the ends.
+/// Short keys over few letters: many are prefixes of each other, and some sort at the ends. Some of
+/// them lie behind a long start that others do not have.
 pub(crate) fn any_key() -> impl Strategy<Value = Bytes> {
     let letter = prop::sample::select(vec![0u8, b'a', b'b', 0xFF]);
-    prop::collection::vec(letter, 0..4).prop_map(Bytes::from)
+    let start = prop_oneof![3 => Just(""), 1 => Just("a start of some length")];
+    (start, prop::collection::vec(letter, 0..4))
+        .prop_map(|(start, end)| Bytes::from([start.as_bytes(), &end].concat()))
 }
 
 /// A call on a cursor.
