@@ -31,7 +31,13 @@ pub(crate) struct Target<'a> {
     trailer: Trailer,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
+    /// The key.
+    #[inline]
+    pub(crate) fn key(&self) -> &'a [u8] {
+        self.key
+    }
+
     /// The word by which most nodes are told apart.
     #[inline]
     pub(crate) fn head(&self) -> u64 {

@@ -56,8 +56,14 @@ fn keys_whose_hashes_meet_are_told_apart() {
 /// Enough entries that a cursor finds its place in a dense copy of their order.
 #[test]
 fn a_cursor_finds_and_passes_any_version_among_many() {
+    finds_and_passes(|n| n.to_be_bytes().map(|byte| byte.wrapping_mul(31)).to_vec());
+    finds_and_passes(|n| (n << 24).to_be_bytes().to_vec());
+    finds_and_passes(|n| format!("key {n:08}").into_bytes());
+    finds_and_passes(|n| format!("{:04}, which many share, {n}", 9000 - n / 700).into_bytes());
+}
+
+fn finds_and_passes(key: impl Fn(u64) -> Vec<u8>) {
     let table = Arc::new(Memtable::new(4 << 20));
-    let key = |n: u64| format!("key {n:08}").into_bytes();
     // Of every hundredth key a hundred versions, of the others one.
     let versions = |n: u64| if n.is_multiple_of(100) { 100 } else { 1 };
     let mut seq = 0;
@@ -72,7 +78,7 @@ fn a_cursor_finds_and_passes_any_version_among_many() {
             table.cursor();
         }
     }
-    all.sort_unstable_by_key(|&(n, seq)| (n, Reverse(seq)));
+    all.sort_unstable_by_key(|&(n, seq)| (key(n), Reverse(seq)));
     let mut cursor = table.cursor();
     let shown = |cursor: &MemCursor| entry(cursor).map(|(key, seq, _)| (key, seq));
     let at = |i: usize| all.get(i).map(|&(n, seq)| (key(n), seq));
@@ -86,7 +92,11 @@ fn a_cursor_finds_and_passes_any_version_among_many() {
         let Ok(()) = cursor.seek(&key(n), Trailer::from_raw(0));
         assert_eq!(shown(&cursor), at(behind));
         let Ok(()) = cursor.seek_before(&key(n));
-        let before = all.partition_point(|entry| entry.0 < n);
+        let before = all.partition_point(|entry| key(entry.0) < key(n));
         assert_eq!(shown(&cursor), before.checked_sub(1).and_then(at));
+        // A key that is not there, right behind this one.
+        let missing = [key(n), vec![0]].concat();
+        let Ok(()) = cursor.seek(&missing, Trailer::MAX);
+        assert_eq!(shown(&cursor), at(behind));
     }
 }
