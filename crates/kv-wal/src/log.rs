@@ -35,10 +35,9 @@ use std::collections::VecDeque;
 const LOOKS: usize = 64;
 
 /// How often a sync that is about to begin lets other threads run, for those to come that the last
-/// one released: some 20 µs where nobody comes, less than a fifth of what the sync takes.
+/// one released: some 20 µs where nobody comes, less than a fifth of what the sync takes. Where many
+/// come a look takes longer, because they run meanwhile.
 const GATHER_LOOKS: usize = 40;
-/// For how many it does so. More take longer to come than is won: they are woken one by one.
-const GATHER_MOST: usize = 8;
 
 /// How a log treats its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -372,7 +371,10 @@ impl Log {
     /// Writes all that is buffered; none is being written. A failure is left in the state.
     ///
     /// Where the window has come to its end and more is to be copied, `open` asks for the next.
+    /// Without it a sync comes next: where all before is synced, zeros are written behind, for the
+    /// syncs that follow.
     fn write_round(&self, state: &mut MutexGuard<'_, State>, open: bool) -> Calls {
+        let all_synced = state.write.done == state.sync.done;
         state.write.gather();
         let mut copied = state.copy_out();
         if !copied && open && ahead::open(state) {
@@ -390,6 +392,15 @@ impl Log {
         let segment = state.current.segment.clone();
         let buffer = state.take_buffer();
         let offset = end - state.current.base - buffer.len() as u64;
+        if !open && all_synced {
+            let zeros = state.current.space.zeros_behind(offset..offset + buffer.len() as u64);
+            if !zeros.is_empty()
+                && let Err(e) = MutexGuard::unlocked(state, || segment.write_zeros(zeros))
+            {
+                self.fail(state, Error::poisoned(segment.path(), "write", e));
+                return state.write.end();
+            }
+        }
         self.write_out(state, &segment, buffer, offset, end)
     }
 
@@ -451,7 +462,7 @@ impl Log {
     fn sync_group(&self, state: &mut MutexGuard<'_, State>) -> Calls {
         let expected = state.sync.followers() + state.released;
         state.sync.gather();
-        if (1..=GATHER_MOST).contains(&state.released) && !cfg!(any(loom, shuttle)) {
+        if state.released > 0 && !cfg!(any(loom, shuttle)) {
             for _ in 0..GATHER_LOOKS {
                 if state.sync.followers() >= expected || state.failure.is_some() {
                     break;
