@@ -1,3 +1,5 @@
+// long: appends, writes and syncs keep the invariants below together, under one lock.
+
 //! The log that many threads append to: one lock, one write for all that is buffered, one sync
 //! for all that is written. Where the file has a window (`ahead`), a record that need not be
 //! durable is written by the append itself, by copying it there.
