@@ -160,7 +160,7 @@ fn a_power_cut_leaves_it_whole_or_something_that_does_not_open() {
             let mut n = 0_u64;
             let survives = Box::new(move |_: &kv_vfs::PendingOp| {
                 n += 1;
-                [false, true, n % 2 == 0][survivors as usize]
+                [false, true, n.is_multiple_of(2)][survivors as usize]
             });
             let fs = CuttingFs::new(MemFs::new(), at, survives);
             let (db, model) = store(Arc::new(fs.clone()));
