@@ -184,7 +184,8 @@ impl Engine {
         let closed_bytes = buffer.logged();
         self.events.note(|| Event::LogRotated { number: log, closed_bytes });
         let position = writer.log.end();
-        writer.log.write_to(position).map_err(|e| self.writes_failed(&Error::from(e)))?;
+        // Nothing is pending behind a durable ingest, not even the beginning of its log.
+        writer.log.sync_to(position).map_err(|e| self.writes_failed(&Error::from(e)))?;
         let flushed = ready.flushed.added(0);
         let added = built.made.added(ready.level);
         let edit = VersionEdit {
