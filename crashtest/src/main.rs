@@ -105,6 +105,9 @@ enum Command {
     /// The program that is killed.
     #[command(hide = true)]
     Torture(kv_crashtest::torture::Life),
+    /// The program with a table that is killed.
+    #[command(hide = true)]
+    TableLife(transactions::TableLife),
 }
 
 fn main() -> ExitCode {
@@ -145,6 +148,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Command::Model(arguments) => model::run(&arguments)?.into(),
         Command::Transactions(arguments) => transactions::run(&arguments)?.into(),
         Command::Torture(life) => return child::live(&life),
+        Command::TableLife(life) => return transactions::live(&life),
     };
     println!("{report}");
     if quick {

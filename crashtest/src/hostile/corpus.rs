@@ -7,6 +7,7 @@ use super::log::{CHAIN, CHECKSUMS, PLACES};
 use super::{Target, block, lengths};
 use kv_core::{Batch, hash64};
 use kv_engine::{Compression, Db, Options};
+use kv_index::{Desc, Null, Tuple};
 use kv_sstable::FilterBuilder;
 use kv_vfs::{Fs, ManualClock, MemFs};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub fn corpus(target: Target) -> Inputs {
         Target::Filter => Ok(filters()),
         Target::Batch => Ok(batches()),
         Target::Lengths => declared_lengths(),
+        Target::Tuple => Ok(tuples()),
         Target::Dir => stores(),
         Target::Operations => Ok(scripts()),
     }
@@ -222,4 +224,36 @@ fn scripts() -> Vec<Vec<u8>> {
     let writes = [1, 0, 1, 16, 2, 0, 3, 13, 1, 0, 4, 13, 0, 9, 0, 14, 0].to_vec();
     let cuts = [4, 0, 200, 1, 201, 16, 202, 2, 203, 10, 0, 13, 1, 11, 0, 13, 0, 12, 0].to_vec();
     vec![mixed, writes, cuts]
+}
+
+/// Two of every kind of value, next to each other in their order and far from it.
+fn tuples() -> Vec<Vec<u8>> {
+    let inner = || Tuple::of((1_u8, "in\0side"));
+    let all = [
+        Tuple::of((Null, false, true)),
+        Tuple::of((i64::MIN, -1_i8, 0_u8, 255_u16, u64::MAX)),
+        Tuple::of((Desc(i64::MIN), Desc(1_i32), i128::MAX)),
+        Tuple::of((f64::NEG_INFINITY, -0.0, 1.5_f64, Desc(f64::NAN))),
+        Tuple::of(("", "te\0xt", Desc("te\0xt"))),
+        Tuple::of((b"\0\xFF".as_slice(), Desc(b"\xFF\0".as_slice()))),
+        inner(),
+        nested(&inner()),
+        nested(&nested(&inner())),
+    ];
+    let pair = |a: &Tuple, b: &Tuple| {
+        let mut input = Vec::new();
+        put_part(&mut input, a.as_bytes());
+        input.extend_from_slice(b.as_bytes());
+        input
+    };
+    let neighbours = all.iter().zip(all.iter().skip(1)).map(|(a, b)| pair(a, b));
+    neighbours.chain(all.iter().map(|tuple| pair(tuple, tuple))).collect()
+}
+
+fn nested(inner: &Tuple) -> Tuple {
+    let mut outer = Tuple::of("around");
+    if outer.push_tuple(inner).is_err() {
+        return Tuple::new();
+    }
+    outer
 }

@@ -20,6 +20,7 @@ mod manifest;
 mod operations;
 pub mod records;
 mod table;
+mod tuple;
 mod values;
 
 pub use corpus::corpus;
@@ -44,6 +45,8 @@ pub enum Target {
     Batch,
     /// Lengths and numbers: varints, and compressed blocks that declare what they do not hold.
     Lengths,
+    /// Two tuples of `kv-index`.
+    Tuple,
     /// All files of a store, and operations on it.
     Dir,
     /// Operations with crashes and opens in between, against a model.
@@ -52,7 +55,7 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 9] = [
+    pub const ALL: [Target; 10] = [
         Target::Log,
         Target::Manifest,
         Target::Table,
@@ -60,6 +63,7 @@ impl Target {
         Target::Filter,
         Target::Batch,
         Target::Lengths,
+        Target::Tuple,
         Target::Dir,
         Target::Operations,
     ];
@@ -74,6 +78,7 @@ impl Target {
             Target::Filter => "filter_may_contain",
             Target::Batch => "batch_decode",
             Target::Lengths => "lengths",
+            Target::Tuple => "tuple_decode",
             Target::Dir => "db_dir",
             Target::Operations => "model_ops",
         }
@@ -94,6 +99,7 @@ impl Target {
             Target::Filter => filter::run(input),
             Target::Batch => batch::run(input),
             Target::Lengths => lengths::run(input),
+            Target::Tuple => tuple::run(input),
             Target::Dir => dir::run(input),
             Target::Operations => operations::run(input),
         }

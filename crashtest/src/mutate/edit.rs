@@ -146,7 +146,7 @@ pub(super) fn apply(target: Target, seed: &[u8], flags: Option<u8>, edits: &[Edi
 fn take_apart(target: Target, seed: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
     let mut rest = seed;
     match target {
-        Target::Filter | Target::Batch => (Vec::new(), vec![rest.to_vec()]),
+        Target::Filter | Target::Batch | Target::Tuple => (Vec::new(), vec![rest.to_vec()]),
         Target::Log | Target::Dir => {
             let head = vec![first(&mut rest)];
             let mut parts = Vec::new();

@@ -41,6 +41,7 @@ fn weight(target: Target) -> u64 {
         Target::Filter => 8,
         Target::Batch => 12,
         Target::Lengths => 12,
+        Target::Tuple => 12,
         Target::Dir | Target::Operations => 1,
     }
 }

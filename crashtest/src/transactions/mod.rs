@@ -6,9 +6,12 @@ mod anomalies;
 mod histories;
 mod history;
 mod judge;
+mod kills;
 mod order;
 mod tables;
 mod work;
+
+pub(crate) use kills::{Life as TableLife, live};
 
 use crate::report::Row;
 use anyhow::{Result, anyhow};
@@ -42,6 +45,7 @@ pub(crate) fn quick() -> Result<Vec<Row>> {
 pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
     let mut rows = vec![anomalies::run(), replay(arguments)?];
     rows.push(tables::run());
+    rows.push(kills::run(arguments.from));
     rows.extend(histories::run(arguments.from));
     Ok(rows)
 }
