@@ -26,9 +26,7 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<bool> {
         std::fs::create_dir_all(&dir).context("cannot make the folder of the stores")?;
         conditions::warn();
         results.conditions = conditions::of(root, &dir, wanted.keys);
-        if let Some(note) = &wanted.note {
-            results.conditions.insert("note".to_owned(), note.as_str().into());
-        }
+        wanted.say(&mut results.conditions);
         for group in &wanted.groups {
             if !wanted.add {
                 let (workloads, engines) = (wanted.workloads_of(group), wanted.engines_of(group));
@@ -40,6 +38,10 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<bool> {
                 results.save(&path)
             })?;
         }
+    }
+    if wanted.report && wanted.note.is_some() {
+        wanted.say(&mut results.conditions);
+        results.save(&path)?;
     }
     page::write(root, &results)?;
     chart::write(root, &results)?;

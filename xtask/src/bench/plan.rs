@@ -1,5 +1,7 @@
 //! What is measured beside other engines: groups of workloads, each group one process.
 
+use serde_json::{Map, Value};
+
 /// Workloads that a process runs in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
@@ -295,6 +297,13 @@ impl Wanted {
             _ => return Err(format!("no option {option}")),
         }
         Ok(())
+    }
+
+    /// Puts the note among the conditions of a run.
+    pub(crate) fn say(&self, conditions: &mut Map<String, Value>) {
+        if let Some(note) = &self.note {
+            conditions.insert("note".to_owned(), note.as_str().into());
+        }
     }
 
     /// The engines that are wanted and that a group asks.
