@@ -53,8 +53,9 @@ impl Table {
             while !self.end_build(&index)? {
                 self.look_again(&index, &moment)?;
             }
-            self.drop_pieces(&index)?;
         }
+        // Also those that a build left which a crash ended here.
+        self.drop_pieces(&index)?;
         index.set_ready();
         drop(builds);
         Ok(())

@@ -10,8 +10,7 @@
 //!   alone, so two that claim them write the same key.
 //! * **An index is created and dropped while the table is used.** From its creation on every write
 //!   keeps it (*building*); [`Table::build`] adds the rows from before; then it is read (*ready*).
-//!   A crash anywhere between is gone on from, by the next `build` or, for a drop, by the next
-//!   open.
+//!   After a crash in a build the next one begins again; a drop is finished by the next open.
 
 mod build;
 mod create;
@@ -30,9 +29,9 @@ pub use write::TableIn;
 use crate::error::{Error, Result};
 use crate::index::read::Index;
 use crate::index::source::Moment;
-use kv_engine::{Bytes, Db, ErrorKind, Keyspace, Transaction};
+use kv_engine::{Bytes, Db, ErrorKind, Keyspace, Snapshot, Transaction};
 use parking_lot::RwLock;
-use schema::{Declared, Kept, State, state_key};
+use schema::{Declared, Kept, State};
 use std::sync::Arc;
 
 /// Rows by primary key, with indexes: cheap to clone, shared by threads.
@@ -238,8 +237,14 @@ impl Table {
     /// # Ok::<(), kv_index::Error>(())
     /// ```
     pub fn index(&self, name: &str) -> Result<Index<Moment>> {
-        let declared = self.ready(name)?;
-        let moment = Moment::new(&self.shared.db.snapshot(), &self.shared.rows, &declared.space);
+        let declared = Arc::clone(self.kept().find(name)?);
+        let snapshot = self.shared.db.snapshot();
+        match self.state_at(&snapshot, &declared)? {
+            Some(State::Ready) => declared.set_ready(),
+            Some(State::Building(_)) => return Err(Error::NotReady { index: name.to_owned() }),
+            Some(State::Dropping) | None => return Err(Error::NoIndex { index: name.to_owned() }),
+        }
+        let moment = Moment::new(&snapshot, &self.shared.rows, &declared.space);
         Ok(Index::new(moment, self.shared.rows.clone(), declared))
     }
 
@@ -252,18 +257,10 @@ impl Table {
         Arc::clone(&self.shared.kept.read())
     }
 
-    /// An index that can be read.
-    fn ready(&self, name: &str) -> Result<Arc<Declared>> {
-        let declared = Arc::clone(self.kept().find(name)?);
-        if !declared.is_ready() {
-            // Another handle may have built it.
-            let state = self.shared.catalog.get(state_key(name, declared.number))?;
-            match state.map(|state| State::decode(&state)).transpose()? {
-                Some(State::Ready) => declared.set_ready(),
-                _ => return Err(Error::NotReady { index: name.to_owned() }),
-            }
-        }
-        Ok(declared)
+    /// What an index was at a moment. What it is by now says nothing of what that moment sees of it.
+    fn state_at(&self, moment: &Snapshot, index: &Declared) -> Result<Option<State>> {
+        let state = moment.within(&self.shared.catalog).get(index.state_key())?;
+        state.map(|state| State::decode(&state)).transpose()
     }
 }
 

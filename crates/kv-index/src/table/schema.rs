@@ -3,7 +3,8 @@
 //! The catalog of a table is a keyspace. One entry holds the schema, with a *generation* that
 //! every change of the set of indexes counts up; every write to the table reads it, so a write
 //! that began before such a change conflicts with it. One entry for each index holds its state,
-//! apart from the schema, so that a build that goes on conflicts with nobody.
+//! apart from the schema, so that a build that goes on conflicts only with writes that change an
+//! entry of its index.
 
 use crate::error::{Error, Result, damaged};
 pub(crate) use crate::index::declare::SEPARATOR;

@@ -84,20 +84,23 @@ impl Table {
     /// # Ok::<(), kv_index::Error>(())
     /// ```
     pub fn verify_indexes(&self) -> Result<IndexReport> {
-        // What is kept and built is looked up before the moment, so it holds at the moment.
         let kept = self.kept();
-        let built: Vec<bool> = kept.indexes.iter().map(|index| index.is_ready()).collect();
         let moment = self.shared.db.snapshot();
         let rows = moment.within(&self.shared.rows);
-        let spaces: Vec<Snapshot> =
-            kept.indexes.iter().map(|index| moment.within(&index.space)).collect();
+        let mut kept_then = Vec::new();
+        for index in &kept.indexes {
+            // One that was dropped by then, or created later, is none.
+            if let Some(state @ (State::Ready | State::Building(_))) =
+                self.state_at(&moment, index)?
+            {
+                kept_then.push((index, moment.within(&index.space), state));
+            }
+        }
         let mut report = IndexReport::default();
         for pair in rows.iter() {
             let (key, value) = pair?;
             report.rows += 1;
-            for ((index, space), _) in
-                kept.indexes.iter().zip(&spaces).zip(&built).filter(|(_, built)| **built)
-            {
+            for (index, space, _) in kept_then.iter().filter(|kept| kept.2 == State::Ready) {
                 let row = Row { key: &key, value: &value };
                 let Some(entry) = stored(&index.spec, row) else { continue };
                 match space.get(&entry.key)? {
@@ -109,11 +112,8 @@ impl Table {
                 }
             }
         }
-        let states = moment.within(&self.shared.catalog);
-        for (index, space) in kept.indexes.iter().zip(&spaces) {
-            let state = states.get(index.state_key())?;
-            let state = state.map(|state| State::decode(&state)).transpose()?;
-            if !matches!(state, Some(State::Building(Stage::Marks | Stage::Ingested))) {
+        for (index, space, state) in &kept_then {
+            if !matches!(state, State::Building(Stage::Marks | Stage::Ingested)) {
                 entries(&mut report, index, space, &rows)?;
             }
         }

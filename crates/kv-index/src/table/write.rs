@@ -60,9 +60,15 @@ impl<'a> TableIn<'a> {
     }
 
     /// An index as the transaction sees it, its own writes included. What it shows counts as read.
-    pub fn index(self, name: &str) -> Result<Index<Inside<'a>>> {
+    /// [`Error::NotReady`] where it was not built yet when the transaction began.
+    pub fn index(mut self, name: &str) -> Result<Index<Inside<'a>>> {
         let shared = &self.table.shared;
-        let declared = self.table.ready(name)?;
+        let declared = Arc::clone(self.table.kept().find(name)?);
+        let stage = stage_of(self.tx, self.table, &declared);
+        self.leave();
+        if stage? != Stage::Done {
+            return Err(Error::NotReady { index: name.to_owned() });
+        }
         Ok(Index::new(Inside::new(self.tx, &shared.home), shared.rows.clone(), declared))
     }
 
@@ -222,7 +228,7 @@ pub(super) fn is_free_for(
     if owner == primary {
         return Ok(true);
     }
-    if index.is_ready() {
+    if stage_of(tx, table, index)? == Stage::Done {
         return Ok(false);
     }
     // Behind the ingest of a build it may be an entry that the row had before.

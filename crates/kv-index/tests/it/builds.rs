@@ -56,6 +56,41 @@ fn assert_hooked(table: &Table, model: &Model) {
 }
 
 #[test]
+fn a_transaction_that_began_before_the_build_ended_does_not_read_the_index() {
+    let (db, mut model) = (memory(), Model::new());
+    let table = open(&db, [by_mark()]);
+    fill(&table, &mut model, 0..300);
+    table.create_index(by_group()).unwrap();
+    let mut before = db.transaction();
+    table.build("by_group").unwrap();
+    // Its snapshot sees no entry of the rows from before.
+    let refused = table.within(&mut before).index("by_group").map(|_| ());
+    assert!(matches!(refused, Err(Error::NotReady { .. })), "{refused:?}");
+    let mut after = db.transaction();
+    let index = table.within(&mut after).index("by_group").unwrap();
+    assert_eq!(index.range::<()>(..).unwrap().count(), 300);
+    drop((before, after));
+    assert_same(&table, &model);
+}
+
+#[test]
+fn an_index_that_another_handle_has_dropped_is_none() {
+    let (db, mut model) = (memory(), Model::new());
+    let table = open(&db, [by_mark(), by_group()]);
+    fill(&table, &mut model, 0..50);
+    assert!(table.index("by_group").is_ok());
+    drop_index(&db, "t", "by_group").unwrap();
+    let gone = table.index("by_group").map(|_| ());
+    assert!(matches!(gone, Err(Error::NoIndex { .. })), "{gone:?}");
+    let mut tx = db.transaction();
+    let gone = table.within(&mut tx).index("by_group").map(|_| ());
+    assert!(matches!(gone, Err(Error::NoIndex { .. })), "{gone:?}");
+    drop(tx);
+    let report = table.verify_indexes().unwrap();
+    assert!(report.is_ok(), "{report}");
+}
+
+#[test]
 fn an_index_on_rows_is_kept_at_once_and_read_when_it_is_built() {
     let (table, mut model) = (open(&memory(), [by_mark()]), Model::new());
     fill(&table, &mut model, 0..600);
