@@ -295,7 +295,7 @@ fn killed(count: usize) -> (World, Model) {
 
 /// The newest log and the end of what was written to it.
 fn newest_log(w: &World) -> (String, usize) {
-    let name = w.names(".log").pop().unwrap();
+    let name = w.written_log();
     let bytes = &w.files()[&name];
     let end = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
     (name, end)

@@ -414,12 +414,7 @@ fn a_missing_table_does_not_raise_the_dead() {
 #[test]
 fn a_damaged_end_of_the_last_log_may_have_cost_something() {
     let case = case();
-    let log = case
-        .world
-        .names(".log")
-        .into_iter()
-        .rfind(|name| case.world.files()[name].iter().any(|byte| *byte != 0));
-    let log = log.unwrap();
+    let log = case.world.written_log();
     let written = case.world.files()[&log].iter().rposition(|byte| *byte != 0).unwrap();
     let (world, report) = case.repaired(|w| w.rewrite(&log, |bytes| bytes[written] ^= 1));
     let report = report.unwrap();
@@ -432,7 +427,7 @@ fn a_damaged_end_of_the_last_log_may_have_cost_something() {
 #[test]
 fn a_log_made_ahead_of_need_testifies_for_nothing() {
     let case = case();
-    let log = case.world.names(".log").into_iter().next_back().unwrap();
+    let log = case.world.written_log();
     let written = case.world.files()[&log].iter().rposition(|byte| *byte != 0).unwrap();
     let (_, report) = case.repaired(|w| {
         w.rewrite(&log, |bytes| bytes[written] ^= 1);
@@ -503,7 +498,7 @@ fn what_lies_behind_the_named_length_of_a_log_is_no_loss() {
     let mut model = Model::new();
     fill(&db, &mut model, 10, 0);
     let before = world.after_power_cut();
-    let log = before.names(".log").into_iter().next_back().unwrap();
+    let log = before.written_log();
     // A flush begins the next log; the old one comes back, longer than it was.
     fill(&db, &mut model, 10, 1);
     let old = world.files()[&log].clone();

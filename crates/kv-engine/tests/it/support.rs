@@ -90,6 +90,14 @@ impl World {
         self.files().into_keys().filter(|name| name.ends_with(suffix)).collect()
     }
 
+    /// The log that holds the most: a log may lie behind it that was made ahead of need, and is
+    /// empty.
+    pub(crate) fn written_log(&self) -> String {
+        let written = |bytes: &Vec<u8>| bytes.iter().rposition(|byte| *byte != 0);
+        let logs = self.files().into_iter().filter(|(name, _)| name.ends_with(".log"));
+        logs.max_by_key(|(_, bytes)| written(bytes)).unwrap().0
+    }
+
     /// Bytes of all tables.
     pub(crate) fn table_bytes(&self) -> usize {
         let files = self.files();

@@ -148,7 +148,7 @@ fn a_store_that_does_not_open_is_verified_by_its_directory() {
 #[test]
 fn every_damaged_record_of_a_log_is_listed() {
     let w = with_log();
-    let log = w.names(".log").into_iter().next_back().unwrap();
+    let log = w.written_log();
     // The start record takes 60 bytes; each put here one record of about 100.
     w.rewrite(&log, |bytes| {
         bytes[100] ^= 1;
@@ -163,7 +163,7 @@ fn every_damaged_record_of_a_log_is_listed() {
 #[test]
 fn a_torn_tail_and_unknown_files_are_notes() {
     let w = with_log();
-    let log = w.names(".log").into_iter().next_back().unwrap();
+    let log = w.written_log();
     w.rewrite(&log, |bytes| {
         let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
         bytes[end] ^= 1;
@@ -182,7 +182,7 @@ fn the_active_log_of_an_open_store_is_read() {
         db.put(key(i), value(i, 0)).unwrap();
     }
     assert!(db.verify().unwrap().is_ok());
-    let log = w.names(".log").into_iter().next_back().unwrap();
+    let log = w.written_log();
     w.rewrite(&log, |bytes| bytes[150] ^= 1);
     let report = db.verify().unwrap();
     assert!(!report.is_ok() && report.to_string().contains(&log), "{report}");
