@@ -8,8 +8,9 @@
 //! found, so that a key without its bits is not there, and mostly costs no look at an entry.
 //!
 //! Buckets do not grow in number: a memtable is small beside what it would cost to move them while
-//! others read. A chain is walked only so far ([`Found::Far`]): a key that is written again and
-//! again has a long one, and the ordered list finds an old version in it faster.
+//! others read. A chain is walked only so far at once ([`Found::Far`]): a key that is written again
+//! and again makes a long one, and the ordered list, once it is made, finds in fewer steps what lies
+//! at its end.
 
 use crate::node::{Link, NodeId, Nodes, Tagged, TaggedLinks};
 use crate::sync::{AtomicU64, Ordering};
@@ -18,9 +19,6 @@ use kv_core::Trailer;
 /// Bytes of capacity for each bucket. The capacity is twice what an ordinary memtable takes in, so
 /// that a bucket has less than one entry of 140 bytes or more.
 const BUCKET_SHARE: usize = if cfg!(all(loom, test)) { 512 } else { 256 };
-
-/// How many entries of a chain are looked at.
-const MAX_STEPS: usize = 64;
 
 /// Alone in its cache line: every insert writes it, and what lies around it is only read.
 #[repr(align(64))]
@@ -38,8 +36,8 @@ pub(crate) enum Found {
     Entry(NodeId),
     /// At the end: there is none.
     Nothing,
-    /// At the limit: it may be further on.
-    Far,
+    /// At the limit: it may be this entry, or further on.
+    Far(NodeId),
 }
 
 impl Index {
@@ -108,18 +106,23 @@ impl Index {
     }
 }
 
-/// The first entry of a chain that `is_it` says is it. That is asked of other keys' entries too.
+/// The first entry of a chain, from `at` on, that `is_it` says is it, among so many. That is asked
+/// of other keys' entries too.
 #[inline]
-pub(crate) fn find(nodes: &Nodes, head: NodeId, is_it: impl Fn(NodeId) -> bool) -> Found {
-    let mut at = Some(head);
-    for _ in 0..MAX_STEPS {
-        let Some(node) = at else { return Found::Nothing };
-        if is_it(node) {
-            return Found::Entry(node);
+pub(crate) fn find(
+    nodes: &Nodes,
+    mut at: NodeId,
+    steps: usize,
+    is_it: impl Fn(NodeId) -> bool,
+) -> Found {
+    for _ in 0..steps {
+        if is_it(at) {
+            return Found::Entry(at);
         }
-        at = nodes.chain(node).load();
+        let Some(next) = nodes.chain(at).load() else { return Found::Nothing };
+        at = next;
     }
-    Found::Far
+    Found::Far(at)
 }
 
 /// Links a node into a chain behind `before`, which is newer.

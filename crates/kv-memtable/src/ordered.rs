@@ -102,7 +102,7 @@ impl Ordered {
 
     /// How many entries are not in the list, or only just.
     #[inline]
-    fn waiting(&self) -> u32 {
+    pub(crate) fn waiting(&self) -> u32 {
         // In this order, so that the difference is never negative.
         let linked = self.linked.load(Ordering::Acquire);
         self.pending.pushed().wrapping_sub(linked)

@@ -213,12 +213,12 @@ impl Table {
         let head = self.index.chain(hash(key))?;
         let target = self.list.target(key, Trailer::upper_bound(snapshot));
         let nodes = self.list.nodes();
-        match index::find(nodes, head, |node| self.list.answers(node, &target)) {
+        match index::find(nodes, head, 64, |node| self.list.answers(node, &target)) {
             Found::Entry(node) => {
                 assert_eq!(nodes.value(node), key);
                 Some(nodes.trailer(node).seq())
             }
-            Found::Nothing | Found::Far => None,
+            Found::Nothing | Found::Far(_) => None,
         }
     }
 }

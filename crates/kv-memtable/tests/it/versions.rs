@@ -25,6 +25,40 @@ fn each_snapshot_sees_its_version_of_a_key_written_many_times() {
     assert!(forward(&table).is_sorted_by(|a, b| a.0 < b.0 || (a.0 == b.0 && a.1 > b.1)));
 }
 
+/// A get behind the versions of a key that is written again and again walks past them; it does not
+/// make its caller wait until everything is in order. Order shows by the memory that it takes.
+#[test]
+fn many_versions_of_a_neighbour_put_nothing_in_order_unless_met_again_and_again() {
+    const POPULAR: u64 = 10;
+    let others = 20_000u64;
+    let table = Memtable::new(16 << 20);
+    let popular = |i: u64| format!("popular {i}").into_bytes();
+    let other = |i: u64| format!("other {i:06}").into_bytes();
+    let mut seq = 0;
+    let mut next = || {
+        seq += 1;
+        seq
+    };
+    for i in 0..others {
+        put(&table, &other(i), next(), b"value").unwrap();
+        for i in 0..POPULAR {
+            put(&table, &popular(i), next(), b"value").unwrap();
+        }
+    }
+    let unordered = table.memory();
+    // Some of the others share a bucket with a popular one.
+    for i in 0..others {
+        let expected = (i * (POPULAR + 1) + 1, &b"value"[..]);
+        assert_eq!(get(&table, &other(i), u64::MAX >> 8), Some(expected));
+    }
+    assert_eq!(table.memory(), unordered);
+    for round in 0..50 {
+        let seq = round * (POPULAR + 1) + 2;
+        assert_eq!(get(&table, &popular(0), seq), Some((seq, &b"value"[..])));
+    }
+    assert!(table.memory() > unordered, "old versions are met again and again");
+}
+
 #[test]
 fn a_delete_is_a_version() {
     let table = Memtable::new(4096);
