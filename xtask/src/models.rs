@@ -40,6 +40,7 @@ const ALL: [Models; 4] = [
         tests: &["-p", "kv-engine", "--test", "shuttle"],
         races: &[
             (29, "no_table_goes_under_a_reader"),
+            (102, "nothing_is_seen_before_an_older_write"),
             (103, "a_put_on_its_way_when_a_transaction_begins_is_not_missed"),
         ],
     },

@@ -1,7 +1,8 @@
 //! Directory syncs that do not forget.
 
 use crate::fs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
-use parking_lot::Mutex;
+// Held over a sync, where a checker lets another thread run.
+use crate::sync::Mutex;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

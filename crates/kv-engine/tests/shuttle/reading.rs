@@ -1,8 +1,10 @@
 //! Reads beside writes, flushes and compactions: a batch is seen whole or not at all, what was seen
 //! is seen again, and no table goes under a reader.
 
-use crate::world::{World, big, check};
+use crate::world::{DIR, World, big, check};
 use kv_engine::{Db, ErrorKind, Snapshot, WriteBatch};
+use shuttle::sync::Arc;
+use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 /// Writes `a` and `b` together, time and again.
@@ -62,38 +64,78 @@ fn held(db: &Db) -> u8 {
     db.get("a").unwrap().map_or(0, |a| a[0])
 }
 
+/// A write may have an older one before it that is not in its memtable yet: nobody sees the one
+/// without the other, so what a snapshot does not show stays hidden from it.
 #[test]
-fn no_table_goes_under_a_reader() {
+fn nothing_is_seen_before_an_older_write() {
+    const KEYS: [&str; 3] = ["a", "b", "c"];
+    fn seen(snapshot: &Snapshot) -> [Option<kv_engine::Bytes>; 3] {
+        KEYS.map(|key| snapshot.get(key).unwrap())
+    }
     check(|| {
-        let world = World::new();
-        let db = world.open();
-        for n in 0..4u8 {
-            db.put([n], big(n)).unwrap();
-        }
-        db.flush().unwrap();
-        let compactors: Vec<_> = (0..2u8)
-            .map(|round| {
-                let db = db.clone();
-                thread::spawn(move || {
-                    db.put([round], big(round)).unwrap();
-                    db.compact().unwrap();
-                })
+        let db = World::new().open();
+        let writers = KEYS.map(|key| {
+            let db = db.clone();
+            thread::spawn(move || {
+                for n in 0..8 {
+                    db.put(key, [n]).unwrap();
+                    let now = db.get(key).unwrap();
+                    assert_eq!(now.as_deref(), Some(&[n][..]), "a writer does not see its own");
+                }
+            })
+        });
+        let moments: Vec<_> = (0..8)
+            .map(|_| {
+                let snapshot = db.snapshot();
+                let then = seen(&snapshot);
+                (snapshot, then)
             })
             .collect();
-        for _ in 0..2 {
-            let mut iter = db.iter();
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+        for (snapshot, then) in moments {
+            assert_eq!(seen(&snapshot), then, "an older write came into a snapshot");
+        }
+        db.close().unwrap();
+    });
+}
+
+/// Each key has a table of its own, which an iterator opens when it comes there: so a merge ends, and
+/// what it has merged goes, while some iterator has tables before it.
+#[test]
+fn no_table_goes_under_a_reader() {
+    const KEYS: u8 = 8;
+    check(|| {
+        let world = World::new();
+        let db = Db::open(DIR, world.options().table_size(1 << 10).max_open_files(4)).unwrap();
+        for n in 0..KEYS {
+            db.put([n], big(n)).unwrap();
+        }
+        db.compact().unwrap();
+        let merging = Arc::new(AtomicBool::new(true));
+        let compactor = {
+            let (db, merging) = (db.clone(), Arc::clone(&merging));
+            thread::spawn(move || {
+                for round in 0..2 {
+                    for n in 0..KEYS / 2 {
+                        db.put([2 * n + round], big(2 * n + round)).unwrap();
+                    }
+                    db.compact().unwrap();
+                }
+                merging.store(false, Ordering::SeqCst);
+            })
+        };
+        while merging.load(Ordering::SeqCst) {
             let mut seen = 0;
-            for entry in &mut iter {
+            for entry in &mut db.iter() {
                 let (key, value) = entry.unwrap();
                 assert_eq!(&value[..], &big(key[0])[..]);
                 seen += 1;
+                assert!(db.contains_key(key).unwrap());
             }
-            assert_eq!(seen, 4);
-            for n in 0..4u8 {
-                assert!(db.contains_key([n]).unwrap());
-            }
+            assert_eq!(seen, KEYS);
+            thread::yield_now();
         }
-        compactors.into_iter().for_each(|compactor| compactor.join().unwrap());
+        compactor.join().unwrap();
         assert!(db.verify().unwrap().is_ok());
         db.close().unwrap();
     });
