@@ -90,12 +90,12 @@ impl World {
         self.files().into_keys().filter(|name| name.ends_with(suffix)).collect()
     }
 
-    /// The log that holds the most: a log may lie behind it that was made ahead of need, and is
-    /// empty.
+    /// The newest log in which anything is written: one may lie behind it that was made ahead of
+    /// need, and is empty.
     pub(crate) fn written_log(&self) -> String {
-        let written = |bytes: &Vec<u8>| bytes.iter().rposition(|byte| *byte != 0);
         let logs = self.files().into_iter().filter(|(name, _)| name.ends_with(".log"));
-        logs.max_by_key(|(_, bytes)| written(bytes)).unwrap().0
+        let mut written = logs.filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0));
+        written.next_back().unwrap().0
     }
 
     /// Bytes of all tables.
@@ -131,6 +131,16 @@ impl World {
         self.fs.remove(&Path::new(DIR).join(name)).unwrap();
         self.fs.sync_dir(Path::new(DIR)).unwrap();
     }
+}
+
+/// The sum of the figures in the store's statistics whose names begin so.
+#[track_caller]
+pub(crate) fn figure(db: &Db, name: &str) -> u64 {
+    let text = db.stats().prometheus();
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    let figures: Vec<u64> = lines.map(|l| l.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+    assert!(!figures.is_empty(), "{name} is not in {text}");
+    figures.into_iter().sum()
 }
 
 /// Runs a promise under each setting; a failure's output ends with the setting's name.
