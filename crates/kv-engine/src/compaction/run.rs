@@ -68,8 +68,9 @@ type Slice = (Option<Bytes>, Option<Bytes>);
 
 impl Engine {
     pub(crate) fn policy(&self) -> Policy {
+        let worn = self.view.load().opened.is_worn();
         Policy {
-            level0_runs: self.options.level0_runs,
+            level0_runs: if worn { 1 } else { self.options.level0_runs },
             table_size: self.options.table_size,
             write_buffer: self.options.memtable_limit(),
             level_ratio: LEVEL_RATIO,

@@ -118,6 +118,7 @@ impl Engine {
             return Ok(None);
         }
         let (view, seq) = self.now();
+        view.note_cursor();
         let moment = moment.unwrap_or_else(|| Moment { seq, now_ms: self.now_ms() });
         Ok(Some(Reader {
             view,

@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::write::buffer::WriteBuffer;
 use arc_swap::{ArcSwap, Guard};
 use kv_core::{RangeTombstone, RangeTombstones, SeqNo};
-use kv_manifest::Version;
+use kv_manifest::{LEVELS, Version};
 use kv_sstable::Table;
+use kv_vfs::sync::atomic::{AtomicU64, Ordering};
 use kv_vfs::sync::step;
 use std::sync::{Arc, OnceLock};
 
@@ -36,6 +37,29 @@ pub(crate) struct View {
 pub(crate) struct Opened {
     places: Box<[OnceLock<Arc<Table>>]>,
     most: usize,
+    /// How many cursors were opened over the version, if any, and how many are enough to merge level 0
+    /// for them.
+    cursors: AtomicU64,
+    enough: u64,
+}
+
+/// A cursor over level 0 costs its readers about what it costs to merge so many bytes.
+const BYTES_OF_CURSOR: u64 = 4096;
+
+/// Level 0 is not merged for fewer cursors.
+const FEW_CURSORS: u64 = 10_000;
+
+/// Level 0 is merged for cursors where below it lie at most so many times its bytes.
+const MOST_BELOW: u64 = 8;
+
+/// How many cursors are enough to merge level 0 of a version for them.
+fn enough_cursors(version: &Version) -> u64 {
+    let upper = version.size(0);
+    let below = (1..LEVELS).map(|level| version.size(level)).find(|size| *size > 0).unwrap_or(0);
+    match upper > 0 && below <= upper.saturating_mul(MOST_BELOW) {
+        true => (upper.saturating_add(below) / BYTES_OF_CURSOR).max(FEW_CURSORS),
+        false => u64::MAX,
+    }
 }
 
 impl Opened {
@@ -43,7 +67,14 @@ impl Opened {
     pub(crate) fn new(version: &Version, most: usize) -> Arc<Opened> {
         let count = version.files().count();
         let count = if count <= most { count } else { 0 };
-        Arc::new(Opened { places: (0..count).map(|_| OnceLock::new()).collect(), most })
+        let places = (0..count).map(|_| OnceLock::new()).collect();
+        let (cursors, enough) = (AtomicU64::new(0), enough_cursors(version));
+        Arc::new(Opened { places, most, cursors, enough })
+    }
+
+    /// Whether so many cursors had to look through level 0 that it should be merged.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.cursors.load(Ordering::Relaxed) >= self.enough
     }
 
     /// Has the processor fetch what the table at `place` will be asked first, if it is open.
@@ -122,6 +153,17 @@ impl View {
         let (active, version) = (Arc::clone(&self.active), Arc::clone(&self.version));
         let opened = Opened::new(&version, 0);
         View::new(active, self.sealed.clone(), version, opened, Arc::clone(&self.background))
+    }
+
+    /// Notes that a cursor is opened over the view.
+    #[inline]
+    pub(crate) fn note_cursor(&self) {
+        let opened = &self.opened;
+        if opened.enough < u64::MAX
+            && opened.cursors.fetch_add(1, Ordering::Relaxed) + 1 == opened.enough
+        {
+            self.background.wake_all();
+        }
     }
 
     /// All memtables, newest first.

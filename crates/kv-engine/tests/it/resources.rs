@@ -53,13 +53,6 @@ fn files_do_not_pile_up() {
     });
 }
 
-/// A figure of the store's statistics.
-fn figure(db: &Db, name: &str) -> u64 {
-    let text = db.stats().prometheus();
-    let found = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-    found.unwrap_or_else(|| panic!("{name} is not in {text}"))
-}
-
 #[test]
 fn a_load_leaves_no_debt_behind() {
     let w = World::plain();
@@ -80,6 +73,31 @@ fn a_load_leaves_no_debt_behind() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     assert!(figure(&db, "kv_level_tables{level=\"0\"} ") < 4, "{}", db.stats());
+    assert_same(&db, &model);
+}
+
+#[test]
+fn many_cursors_over_few_runs_have_them_merged() {
+    let w = World::plain();
+    let db = Db::open(DIR, w.options().sync_on_write(false)).unwrap();
+    let mut model = Model::new();
+    let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
+    for round in 0..3 {
+        fill(&db, &mut model, 100, round);
+        db.flush().unwrap();
+    }
+    // The first went to the last level, as nothing was there.
+    assert_eq!(in_level0(), 2);
+    let mut cursors = 0;
+    let start = std::time::Instant::now();
+    while in_level0() > 0 {
+        assert!(start.elapsed().as_secs() < 60, "{}", db.stats());
+        for _ in 0..100 {
+            db.cursor().first().unwrap();
+            cursors += 1;
+        }
+    }
+    assert!(cursors >= 10_000, "merged for {cursors} cursors");
     assert_same(&db, &model);
 }
 
