@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
-use crate::bench;
 use crate::form::Format;
+use crate::{backup, bench};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -116,6 +116,12 @@ Examples:
         /// Where; must not exist or be an empty directory
         path: PathBuf,
     },
+    /// Add a point in time of the store to a directory of backups
+    #[command(after_help = backup::EXAMPLES, long_about = backup::ABOUT)]
+    Backup(backup::Backup),
+    /// Make a store of a point in a directory of backups
+    #[command(after_help = backup::RESTORE_EXAMPLES, long_about = backup::RESTORE_ABOUT)]
+    Restore(backup::Restore),
     /// Write everything from the log into tables
     #[command(after_help = "\
 Example:

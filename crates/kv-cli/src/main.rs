@@ -1,7 +1,7 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
-//! `maintain`, `repair`, `inspect` and `bench` a group of commands. `form` knows how bytes are shown
+//! `maintain`, `backup`, `repair`, `inspect` and `bench` a group of commands. `form` knows how bytes are shown
 //! and given, `records` how a key and its value stand in a line of a file. `store` opens the store,
 //! `output` and `failure` are the ways out.
 //!
@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backup;
 mod bench;
 mod data;
 mod dump;
@@ -55,6 +56,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::DropKeyspace { name } => keyspaces::remove(dir, &name),
         Command::Flush => maintain::flush(dir),
         Command::Checkpoint { path } => maintain::checkpoint(dir, &path),
+        Command::Backup(args) => backup::backup(dir, args, &mut out),
+        Command::Restore(args) => backup::restore(args, &mut out),
         Command::Compact => maintain::compact(dir),
         Command::Stats { prometheus } => maintain::stats(dir, prometheus, &mut out),
         Command::Verify => repair::verify(dir, &mut out),

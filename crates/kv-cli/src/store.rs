@@ -15,6 +15,14 @@ pub(crate) fn for_upkeep(dir: &Path) -> Result<Db, Failure> {
     open(dir, Options::default().create_if_missing(false))
 }
 
+/// For a backup: as for upkeep, and beside whoever has the store open already.
+pub(crate) fn for_backup(dir: &Path) -> Result<Db, Failure> {
+    match Db::open(dir, Options::default().create_if_missing(false)) {
+        Err(error) if error.kind() == ErrorKind::Locked => for_reading(dir),
+        opened => told(dir, opened),
+    }
+}
+
 /// For a command that writes; creates the store where there is none.
 pub(crate) fn for_writing(dir: &Path) -> Result<Db, Failure> {
     open(dir, Options::default())
@@ -26,7 +34,11 @@ pub(crate) fn for_loading(dir: &Path) -> Result<Db, Failure> {
 }
 
 fn open(dir: &Path, options: Options) -> Result<Db, Failure> {
-    Db::open(dir, options).map_err(|error| match error.kind() {
+    told(dir, Db::open(dir, options))
+}
+
+fn told(dir: &Path, opened: kv_engine::Result<Db>) -> Result<Db, Failure> {
+    opened.map_err(|error| match error.kind() {
         // The engine's remedy is one for programmers.
         ErrorKind::NotFound => Failure::missing(format!(
             "there is no store at {}; --data-dir or KV_DATA_DIR names another place",

@@ -44,7 +44,7 @@ impl Engine {
 }
 
 /// A directory that becomes a store. Unless it is finished, what was made in it goes again.
-struct Target<'a> {
+pub(crate) struct Target<'a> {
     fs: &'a dyn Fs,
     path: &'a Path,
     /// Whether the directory was not there before.
@@ -55,19 +55,19 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn begin(fs: &'a dyn Fs, path: &'a Path, opening: &Opening) -> Result<Target<'a>> {
+    pub(crate) fn begin(fs: &'a dyn Fs, path: &'a Path, opening: &Opening) -> Result<Target<'a>> {
         let created = match fs.list(path) {
             Ok(entries) if entries.is_empty() => false,
             Ok(_) => {
                 return Err(Error::invalid(format!(
-                    "{}: the directory for the checkpoint is not empty; name another one",
+                    "{}: the directory for the new store is not empty; name another one",
                     path.display()
                 )));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => true,
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
                 return Err(Error::invalid(format!(
-                    "{}: a file is where the checkpoint should be; name another path",
+                    "{}: a file is where the new store should be; name another path",
                     path.display()
                 )));
             }
@@ -89,12 +89,12 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         let synced = self.fs.sync_dir(self.path);
         synced.map_err(|e| Error::io(format!("{}: sync failed", self.path.display()), e))
     }
 
-    fn finish(mut self, fs: Arc<dyn Fs>, state: State) -> Result<()> {
+    pub(crate) fn finish(mut self, fs: Arc<dyn Fs>, state: State) -> Result<()> {
         let number = state.next_file;
         Manifest::create(fs, self.path, state, number)?;
         self.finished = true;

@@ -87,6 +87,10 @@ impl Db {
         Db { handle: Arc::new(Handle { engine }), space }
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.handle.engine
+    }
+
     /// Writes the memtable out, syncs, and releases the lock. Every clone is closed with it:
     /// later calls answer [`ErrorKind::Closed`](crate::ErrorKind::Closed). The store is closed
     /// also where this answers an error, which says that unsynced writes may not be durable.

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod background;
+mod backup;
 mod batch;
 mod checkpoint;
 mod close;
@@ -72,6 +73,7 @@ struct Readme;
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 
+pub use backup::{BackupDir, BackupPoint, BackupReport, BackupTarget, Backups, Removed};
 pub use batch::WriteBatch;
 pub use bytes::Bytes;
 pub use db::Db;

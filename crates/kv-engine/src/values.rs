@@ -102,7 +102,7 @@ impl ValueFiles {
     }
 
     /// The open file with that number; opened if need be.
-    fn file(&self, number: u64) -> Result<Arc<ValueFile>> {
+    pub(crate) fn file(&self, number: u64) -> Result<Arc<ValueFile>> {
         let now = self.clock.load(Ordering::Relaxed);
         if let Some(open) = self.open.read().get(&number) {
             open.used.store(now, Ordering::Relaxed);

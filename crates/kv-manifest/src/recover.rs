@@ -1,7 +1,7 @@
 //! From the files of a database to its state. Nothing here writes.
 
 use crate::apply::Replay;
-use crate::edit_codec::Record;
+use crate::edit_codec::{Record, Snapshot};
 use crate::{Broken, Error, FileName, Result, State, current};
 use kv_vfs::{Fs, Mode};
 use kv_wal::{RecordReader, Step};
@@ -72,12 +72,7 @@ pub(crate) fn read_manifest(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Reco
         let decoded = Record::decode(record.payload);
         match (decoded.map_err(|refused| Error::refused(&path, offset, refused))?, &mut replay) {
             (Record::Snapshot(snapshot), None) => {
-                let mut state = State::new(snapshot.db_id);
-                state.epoch = snapshot.epoch;
-                state.format_version = snapshot.format_version;
-                let mut first = Replay::new(state);
-                first.apply(&snapshot.contents).map_err(|rule| broken(offset, rule))?;
-                replay = Some(first);
+                replay = Some(begin(&snapshot).map_err(|rule| broken(offset, rule))?);
             }
             (Record::Edit(edit), Some(replay)) => {
                 replay.apply(&edit).map_err(|rule| broken(offset, rule))?;
@@ -92,6 +87,16 @@ pub(crate) fn read_manifest(fs: &dyn Fs, dir: &Path, number: u64) -> Result<Reco
             }
         }
     }
+}
+
+/// The state of a snapshot, to be finished.
+pub(crate) fn begin(snapshot: &Snapshot) -> std::result::Result<Replay, Broken> {
+    let mut state = State::new(snapshot.db_id);
+    state.epoch = snapshot.epoch;
+    state.format_version = snapshot.format_version;
+    let mut replay = Replay::new(state);
+    replay.apply(&snapshot.contents)?;
+    Ok(replay)
 }
 
 /// Tells a creation that was cut, which leaves no `CURRENT`, from a database that lost it: only

@@ -1,8 +1,11 @@
 //! All that the manifest knows.
 
-use crate::Version;
+use crate::edit_codec::{Record, Snapshot};
+use crate::recover::begin;
+use crate::{Error, Result, Version};
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The format that this code writes where there are value files. It reads all from 1 on.
@@ -52,5 +55,22 @@ impl State {
     /// Makes sure that `number` is never given again; for names found in the directory.
     pub fn saw_number(&mut self, number: u64) {
         self.next_file = self.next_file.max(number.saturating_add(1));
+    }
+
+    /// The state as a record of a manifest without its frame, to be kept elsewhere.
+    pub fn encode(&self) -> Vec<u8> {
+        Record::Snapshot(Snapshot::of(self)).encode()
+    }
+
+    /// What [`State::encode`] wrote, with every rule checked. Errors name `path`, the file that
+    /// holds it, and `offset`, its place there.
+    pub fn decode(bytes: &[u8], path: &Path, offset: u64) -> Result<State> {
+        let record = Record::decode(bytes);
+        match record.map_err(|refused| Error::refused(path, offset, refused))? {
+            Record::Snapshot(snapshot) => begin(&snapshot)
+                .and_then(crate::apply::Replay::finish)
+                .map_err(|rule| Error::corrupt(path, offset, format!("it breaks the rule {rule}"))),
+            _ => Err(Error::corrupt(path, offset, "it holds no state")),
+        }
     }
 }

@@ -41,6 +41,12 @@ impl Table {
 }
 
 impl Table {
+    /// Bytes of the file as it is now, read past the cache; fewer than `len` at its end.
+    pub fn bytes_of_file(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let left = self.size.saturating_sub(offset);
+        self.source.read(offset, usize::try_from(left).map_or(len, |left| left.min(len)))
+    }
+
     /// XXH3-64 of the whole file as it is now, read past the cache: what the builder's
     /// [`TableSummary`](crate::TableSummary) said when the table was written.
     pub fn checksum_of_file(&self) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! The program as its users meet it: arguments in, bytes and an exit code out.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
+mod backups;
 mod bench;
 mod bytes_and_forms;
 mod damage;

@@ -80,7 +80,7 @@ impl Opening {
     /// Makes the name of a directory durable that was there before anything of a store was: an
     /// earlier open may have made it and failed, or ended, before the name was durable. Whose
     /// parent may not be read did not make it.
-    pub(super) fn sync_found(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn sync_found(&self, dir: &Path) -> Result<()> {
         // Past the latch: what is denied here is no failure.
         match sync_parent(&*self.options.file_system, dir) {
             Err(e) if e.kind() == ErrorKind::Io && is_denied(&e) => Ok(()),

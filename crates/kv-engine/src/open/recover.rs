@@ -46,9 +46,9 @@ impl Opening {
     pub(super) fn create(&self, files: &Files) -> Result<Recovered> {
         if files.holds_data() {
             return Err(Error::corrupt(format!(
-                "{}: the directory holds tables, and CURRENT is missing: a checkpoint that was not \
-                 finished, which can be removed, or a store that lost the file; restore it from a \
-                 backup",
+                "{}: the directory holds tables, and CURRENT is missing: a checkpoint or a \
+                 restore that was not finished, which can be removed, or a store that lost the \
+                 file; restore it from a backup",
                 FileName::Current.path(&self.dir).display()
             )));
         }

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed test panics")]
 
 mod background;
+mod backup;
 mod batches;
 mod checkpoint;
 mod child;

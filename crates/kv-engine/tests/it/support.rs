@@ -162,7 +162,7 @@ pub(crate) fn files(fs: &dyn Fs, dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The bytes of a file; none where it is not there.
-fn read_file(fs: &dyn Fs, path: &Path) -> Option<Vec<u8>> {
+pub(crate) fn read_file(fs: &dyn Fs, path: &Path) -> Option<Vec<u8>> {
     let file = match fs.open(path, Mode::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         opened => opened.unwrap(),

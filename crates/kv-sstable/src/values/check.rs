@@ -56,6 +56,12 @@ impl ValueFile {
         findings
     }
 
+    /// Bytes of the file as it is now; fewer than `len` at its end.
+    pub fn bytes_of_file(&self, offset: u64, len: usize) -> Result<Bytes> {
+        let left = self.size.saturating_sub(offset);
+        self.source.read(offset, usize::try_from(left).map_or(len, |left| left.min(len)))
+    }
+
     /// XXH3-64 of the whole file as it is now.
     pub fn checksum_of_file(&self) -> Result<u64> {
         let mut hasher = Hasher64::default();
