@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::form::Format;
-use crate::{backup, bench};
+use crate::{backup, bench, load};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,8 +81,14 @@ Examples:
 Examples:
   kv load fruit.tsv
   kv load people.csv --header --keyspace people
-  kv dump | kv --data-dir ./copy load", long_about = LOAD_ABOUT)]
+  kv dump | kv --data-dir ./copy load", long_about = load::ABOUT)]
     Load(Load),
+    /// Store sorted records: all of them or none
+    #[command(after_help = "\
+Examples:
+  kv ingest sorted.tsv
+  kv dump --keyspace people | kv --data-dir ./copy ingest --keyspace people", long_about = load::INGEST_ABOUT)]
+    Ingest(Ingest),
     /// Print all keys with their values, so that `load` reads them back exactly
     #[command(after_help = "\
 Examples:
@@ -170,22 +176,6 @@ Examples:
         shell: clap_complete::Shell,
     },
 }
-
-const LOAD_ABOUT: &str = "\
-Store the records of a file, or of standard input
-
-The form follows from the file's name (.csv; .json, .jsonl, .ndjson; all else is tab-separated) \
-unless --input tells it:
-
-  tsv   KEY, a tab, VALUE, a line end. The value is everything up to the line end, further tabs \
-and a carriage return included; nothing is an escape, except in a line that `dump` escaped.
-  csv   two columns, quoted where needed.
-  json  a line for each object with \"key\" and \"value\", or \"key_hex\" and \"value_hex\" for bytes \
-that are not UTF-8.
-
-Records are written in batches, and made durable every 64 MiB and at the end. The first bad \
-record ends the load with its line number, and those before it stay; a record that is loaded \
-twice changes nothing.";
 
 const DUMP_ABOUT: &str = "\
 Print all keys with their values, so that `load` reads them back exactly
@@ -395,6 +385,22 @@ pub(crate) struct Count {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) from: Records,
+    /// Report bad records and go on
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ingest {
+    #[command(flatten)]
+    pub(crate) from: Records,
+}
+
+/// Where records come from, and in which keyspace they go.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Records {
     /// The file; standard input when it is - or not given
     pub(crate) file: Option<PathBuf>,
     /// The form of the records
@@ -406,9 +412,6 @@ pub(crate) struct Load {
     /// Each line of a tab-separated file is a key, and its value is empty
     #[arg(long)]
     pub(crate) keys_only: bool,
-    /// Report bad records and go on
-    #[arg(long)]
-    pub(crate) skip_bad: bool,
     #[command(flatten)]
     pub(crate) space: Space,
 }

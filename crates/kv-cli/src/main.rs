@@ -51,6 +51,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Scan(args) => scan::scan(dir, args, &mut out),
         Command::Count(args) => scan::count(dir, args, &mut out),
         Command::Load(args) => load::load(dir, args, &mut out),
+        Command::Ingest(args) => load::ingest(dir, args, &mut out),
         Command::Dump(args) => dump::dump(dir, args, &mut out),
         Command::Keyspaces => keyspaces::list(dir, &mut out),
         Command::DropKeyspace { name } => keyspaces::remove(dir, &name),

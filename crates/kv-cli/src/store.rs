@@ -28,11 +28,6 @@ pub(crate) fn for_writing(dir: &Path) -> Result<Db, Failure> {
     open(dir, Options::default())
 }
 
-/// For a command that writes much and syncs by itself.
-pub(crate) fn for_loading(dir: &Path) -> Result<Db, Failure> {
-    open(dir, Options::default().sync_on_write(false))
-}
-
 fn open(dir: &Path, options: Options) -> Result<Db, Failure> {
     told(dir, Db::open(dir, options))
 }

@@ -1,66 +1,93 @@
-//! `load`: the records of a file, in batches.
+//! `load`: the records of a file, sorted and stored in pieces. `ingest` is its strict form.
 
+mod piece;
 mod source;
+mod strict;
 
-use crate::args::{Input, Load};
+pub(crate) use strict::{ABOUT as INGEST_ABOUT, ingest};
+
+use crate::args::{Input, Load, Records};
 use crate::failure::{Failure, complain};
 use crate::output::Output;
 use crate::{progress, records, store};
 use indicatif::ProgressBar;
-use kv_engine::{Db, Keyspace, WriteBatch};
+use piece::Piece;
 use serde_json::Map;
 use source::{Source, Step};
+use std::io::Read;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// A batch is written when it has this many records, or bytes.
-const BATCH_RECORDS: usize = 1000;
-const BATCH_BYTES: usize = 1 << 20;
-/// Bytes after which what was written is made durable.
-const SYNC_BYTES: usize = 64 << 20;
+pub(crate) const ABOUT: &str = "\
+Store the records of a file, or of standard input
 
-pub(crate) fn load(dir: &Path, args: Load, out: &mut Output) -> Result<(), Failure> {
-    let form = args.input.unwrap_or_else(|| form_of(args.file.as_deref()));
+The form follows from the file's name (.csv; .json, .jsonl, .ndjson; all else is tab-separated) \
+unless --input tells it:
+
+  tsv   KEY, a tab, VALUE, a line end. The value is everything up to the line end, further tabs \
+and a carriage return included; nothing is an escape, except in a line that `dump` escaped.
+  csv   two columns, quoted where needed.
+  json  a line for each object with \"key\" and \"value\", or \"key_hex\" and \"value_hex\" for bytes \
+that are not UTF-8.
+
+Records are sorted in memory, stored straight in tables and made durable, every 64 MiB and at the \
+end; of a key that comes twice the last value stays. The first bad record ends the load with its \
+line number, and those before it stay. After a kill or a loss of power start again: a record that \
+is loaded twice changes nothing. Sorted input leaves nothing for later merges to do.";
+
+/// Memory that a piece takes before it is stored. There are two.
+const PIECE: usize = 64 << 20;
+
+/// Opens the input, before the store, so that a wrong name creates nothing.
+fn begin(
+    from: &Records,
+    what: &'static str,
+) -> Result<(Source<impl Read + use<>>, ProgressBar), Failure> {
+    let form = from.input.unwrap_or_else(|| form_of(from.file.as_deref()));
     for (given, option, needed) in
-        [(args.header, "--header", Input::Csv), (args.keys_only, "--keys-only", Input::Tsv)]
+        [(from.header, "--header", Input::Csv), (from.keys_only, "--keys-only", Input::Tsv)]
     {
         if given && form != needed {
             return Err(Failure::usage(format!("{option} does not go with this form of records")));
         }
     }
-    // The input before the store, so that a wrong name creates nothing.
-    let input = source::open(args.file.as_deref())?;
-    let bar = progress::reading("loading", input.len);
-    let mut source = Source::new(bar.wrap_read(input.reader), form, args.header, args.keys_only);
+    let input = source::open(from.file.as_deref())?;
+    let bar = progress::reading(what, input.len);
+    let reader = bar.wrap_read(input.reader);
+    Ok((Source::new(reader, form, from.header, from.keys_only), bar))
+}
 
-    let db = store::for_loading(dir)?;
-    let keyspace = db.keyspace(&args.space.name)?;
-    let mut sink = Sink {
-        db: &db,
-        keyspace,
-        bar: &bar,
-        batch: WriteBatch::new(),
-        bytes: 0,
-        unsynced: 0,
-        written: 0,
-    };
-    let mut skipped = 0u64;
-    loop {
-        match sink.until_bad(&mut source)? {
-            None => break,
-            Some(bad) if args.skip_bad => {
-                skipped += 1;
-                bar.suspend(|| complain(&bad));
+pub(crate) fn load(dir: &Path, args: Load, out: &mut Output) -> Result<(), Failure> {
+    let (mut source, bar) = begin(&args.from, "loading")?;
+    let db = store::for_writing(dir)?;
+    let keyspace = db.keyspace(&args.from.space.name)?;
+    let (mut loaded, mut skipped) = (0, 0);
+    std::thread::scope(|scope| {
+        let (full, pieces) = sync_channel::<Piece>(0);
+        let (told, stored) = sync_channel(1);
+        scope.spawn(move || {
+            for mut piece in pieces {
+                let outcome = piece.store(&keyspace);
+                if told.send((piece, outcome)).is_err() {
+                    break;
+                }
             }
-            Some(bad) => {
-                sink.sync()?;
+        });
+        let (piece, spare) = (Piece::default(), Some(Piece::default()));
+        let mut sink = Sink { full, told: stored, piece, spare, bar: &bar, stored: 0 };
+        while let Some(bad) = sink.until_bad(&mut source)? {
+            if !args.skip_bad {
+                sink.end()?;
                 return Err(Failure::broken(bad).after(sink.so_far()));
             }
+            skipped += 1;
+            bar.suspend(|| complain(&bad));
         }
-    }
-    sink.sync()?;
+        sink.end()?;
+        loaded = sink.stored;
+        Ok(())
+    })?;
     bar.finish_and_clear();
-    let loaded = sink.written;
-    drop(sink);
     db.close()?;
     tell(out, loaded, skipped)
 }
@@ -90,29 +117,26 @@ fn form_of(file: Option<&Path>) -> Input {
     }
 }
 
-/// Where records go.
+/// Where records go: into one piece while another thread stores the other.
 struct Sink<'a> {
-    db: &'a Db,
-    keyspace: Keyspace,
+    full: SyncSender<Piece>,
+    told: Receiver<(Piece, kv_engine::Result<()>)>,
+    piece: Piece,
+    /// The other one, where it is not under way.
+    spare: Option<Piece>,
     bar: &'a ProgressBar,
-    batch: WriteBatch,
-    bytes: usize,
-    unsynced: usize,
-    /// Records in the store.
-    written: u64,
+    /// Records in the store, durable.
+    stored: u64,
 }
 
 impl Sink<'_> {
     /// Stores records until a bad one, which is told in words, or the end.
-    fn until_bad(
-        &mut self,
-        source: &mut Source<impl std::io::Read>,
-    ) -> Result<Option<String>, Failure> {
+    fn until_bad(&mut self, source: &mut Source<impl Read>) -> Result<Option<String>, Failure> {
         loop {
             let step = match source.next() {
                 Ok(step) => step,
                 Err(failure) => {
-                    self.sync()?;
+                    self.end()?;
                     return Err(failure.after(self.so_far()));
                 }
             };
@@ -124,42 +148,42 @@ impl Sink<'_> {
             if let Err(reason) = records::check(&key, &value) {
                 return Ok(Some(format!("{}: {reason}", source.place())));
             }
-            self.batch.put(&key, &value);
-            self.bytes += key.len() + value.len();
-            if self.batch.len() >= BATCH_RECORDS || self.bytes >= BATCH_BYTES {
-                self.write()?;
+            self.piece.push(&key, &value);
+            if self.piece.memory() >= PIECE {
+                self.store()?;
             }
         }
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
-        let records = self.batch.len() as u64;
-        let batch = std::mem::take(&mut self.batch);
-        self.keyspace.write(batch).map_err(|error| Failure::from(error).after(self.so_far()))?;
-        self.written += records;
-        self.unsynced += std::mem::take(&mut self.bytes);
-        if self.unsynced >= SYNC_BYTES {
-            self.make_durable()?;
+    /// Has the piece stored in one commit, and goes on with the other one, which is durable then.
+    fn store(&mut self) -> Result<(), Failure> {
+        let spare = self.settled()?;
+        let full = std::mem::replace(&mut self.piece, spare);
+        self.full.send(full).map_err(|_| Failure::broken("the load broke off"))
+    }
+
+    /// The piece that nothing is to be done for any more.
+    fn settled(&mut self) -> Result<Piece, Failure> {
+        if let Some(spare) = self.spare.take() {
+            return Ok(spare);
         }
-        Ok(())
+        let told = self.told.recv();
+        let (mut piece, outcome) = told.map_err(|_| Failure::broken("the load broke off"))?;
+        outcome.map_err(|error| Failure::from(error).after(self.so_far()))?;
+        self.stored += piece.len() as u64;
+        piece.clear();
+        self.bar.set_message(format!("loading, {} durable", records_in_words(self.stored)));
+        Ok(piece)
     }
 
-    /// Everything so far survives power loss afterwards.
-    fn sync(&mut self) -> Result<(), Failure> {
-        self.write()?;
-        self.make_durable()
-    }
-
-    fn make_durable(&mut self) -> Result<(), Failure> {
-        self.db
-            .sync()
-            .map_err(|error| Failure::from(error).after("how much is durable is unknown"))?;
-        self.unsynced = 0;
-        self.bar.set_message(format!("loading, {} durable", records_in_words(self.written)));
+    /// Everything is durable afterwards.
+    fn end(&mut self) -> Result<(), Failure> {
+        self.store()?;
+        self.spare = Some(self.settled()?);
         Ok(())
     }
 
     fn so_far(&self) -> String {
-        format!("stored before it: {}", records_in_words(self.written))
+        format!("stored before it: {}", records_in_words(self.stored))
     }
 }

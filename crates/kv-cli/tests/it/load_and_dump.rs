@@ -128,3 +128,83 @@ fn options_of_another_form_are_refused() {
     kv.run_with_input(&["load", "--input=csv", "--keys-only"], b"a,1\n").fails(2, "--keys-only");
     assert!(!kv.store().exists());
 }
+
+#[test]
+fn the_last_value_of_a_key_stays() {
+    let kv = Kv::with(&[("a", "0"), ("z", "0")]);
+    assert_eq!(
+        kv.run_with_input(&["load"], b"b\t1\na\t1\nb\t2\na\t3\n").ok(),
+        "4 records loaded\n"
+    );
+    assert_eq!(kv.ok(&["dump"]), "a\t3\nb\t2\nz\t0\n");
+}
+
+/// More than two pieces, in an order without any order.
+#[test]
+fn more_than_memory_takes_at_once_is_sorted_in_pieces() {
+    let kv = Kv::new();
+    let pad = "x".repeat(900);
+    let n = 180_000_u64;
+    let lines = |from: u64| {
+        let line = move |i: u64| format!("key{:06}\t{}{i}\n", i * 7919 % (n / 2), "x".repeat(900));
+        (from..n).map(line).collect::<String>()
+    };
+    let file = kv.file("in.tsv", lines(0).as_bytes());
+    assert_eq!(kv.ok(&["load", &file]), format!("{n} records loaded\n"));
+    assert_eq!(kv.ok(&["count"]), format!("{}\n", n / 2));
+    let db = Db::open(kv.store(), Options::default().read_only(true)).unwrap();
+    for i in (n / 2..n).step_by(1009) {
+        let value = db.get(format!("key{:06}", i * 7919 % (n / 2))).unwrap().unwrap();
+        assert_eq!(value, format!("{pad}{i}").as_bytes());
+    }
+    assert!(db.verify().unwrap().is_ok());
+}
+
+/// Killed in the middle: what was stored is a beginning of the input, and starting again completes it.
+#[test]
+fn a_load_that_is_killed_is_started_again() {
+    use std::io::Write;
+    let kv = Kv::new();
+    let line = |i: u64| format!("key{:08}\t{}\n", i * 7919 % 200_000, "y".repeat(800));
+    let all: String = (0..200_000).map(line).collect();
+    let mut command = kv.command(&["load"]);
+    let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // One piece is stored, and another is on its way, when so much has gone into the pipe.
+    input.write_all(&all.as_bytes()[..150 << 20]).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let found: u64 = kv.ok(&["count"]).trim().parse().unwrap();
+    assert!((70_000..200_000).contains(&found), "{found}");
+    for i in (0..found).step_by(997) {
+        kv.ok(&["get", &format!("key{:08}", i * 7919 % 200_000)]);
+    }
+    let file = kv.file("in.tsv", all.as_bytes());
+    kv.ok(&["load", &file]);
+    assert_eq!(kv.ok(&["count"]), "200000\n");
+    assert!(kv.ok(&["verify"]).contains("no damage"));
+}
+
+#[test]
+fn sorted_records_are_ingested_all_or_none() {
+    let kv = Kv::with(&[("a", "old"), ("m", "old")]);
+    let file = kv.file("in.tsv", b"a\t1\nb\t2\nc\t3\n");
+    assert_eq!(kv.ok(&["ingest", &file]), "3 records ingested\n");
+    assert_eq!(kv.ok(&["dump"]), "a\t1\nb\t2\nc\t3\nm\told\n");
+    let before = kv.ok(&["dump"]);
+    for (input, why) in [
+        ("x\t1\ny\t2\nw\t3\nz\t4\n", "line 3: the key is smaller"),
+        ("x\t1\nx\t2\n", "line 2: the key is the one before it"),
+        ("x\t1\nbad\n", "line 2: no tab"),
+        ("bad\n", "line 1: no tab"),
+    ] {
+        let ran = kv.run_with_input(&["ingest"], input.as_bytes());
+        assert!(ran.err.contains("nothing was ingested"), "{}", ran.err);
+        ran.fails(3, why);
+        assert_eq!(kv.ok(&["dump"]), before);
+    }
+    let ran = kv.run_with_input(&["ingest", "--json", "--keyspace", "people"], b"x\t1\ny\t2\n");
+    assert_eq!(ran.ok(), "{\"ingested\":2}\n");
+    assert_eq!(kv.ok(&["count", "--keyspace", "people"]), "2\n");
+    assert_eq!(kv.run_with_input(&["ingest"], b"").ok(), "0 records ingested\n");
+}
