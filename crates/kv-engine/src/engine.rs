@@ -29,6 +29,7 @@ use crate::output::Made;
 use crate::read::view::{CurrentView, View};
 use crate::snapshots::Snapshots;
 use crate::stats::Counters;
+use crate::stats::latency::Latencies;
 use crate::tables::Tables;
 use crate::transaction::Window;
 use crate::write::publish::Publisher;
@@ -74,6 +75,7 @@ pub(crate) struct Engine {
     pub(crate) writer: Option<Writer>,
     pub(crate) background: Arc<Background>,
     pub(crate) counters: Counters,
+    pub(crate) latencies: Arc<Latencies>,
     pub(crate) events: Events,
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
@@ -192,6 +194,7 @@ impl Engine {
 
     /// Queues the events of files that are part of the store now.
     pub(crate) fn note_made(&self, made: &Made, level: usize) {
+        self.counters.wrote_to(level, made.tables.iter().map(|table| table.size).sum());
         for table in &made.tables {
             let (number, bytes, entries) = (table.number, table.size, table.entries);
             self.events.note(|| Event::TableCreated { number, level, bytes, entries });

@@ -7,6 +7,7 @@ use crate::events::Event;
 use crate::health::Work;
 use crate::output::{Made, Outputs, TableMaker};
 use crate::snapshots::Kept;
+use crate::stats::latency::Operation;
 use crate::values::LONG_VALUE;
 use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
@@ -126,6 +127,7 @@ impl Engine {
         self.counters.value_flush_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);
         let took = self.clock.monotonic().saturating_sub(started);
         self.counters.flushed(buffer.logged(), took);
+        self.latencies.took(Operation::Flush, took, 1);
         self.note_made(&made, level);
         let (bytes, tables) = (made.bytes(), made.tables.len());
         self.events.note(|| Event::FlushEnded { bytes, tables, took });

@@ -1,12 +1,17 @@
 //! Counters, always on, and their two renderings: a table for people, Prometheus text for
 //! machines.
 
+pub(crate) mod latency;
 mod people;
 mod prometheus;
 
+use crate::compaction::{level0_runs, targets};
 use crate::health::Work;
 use crate::transaction::Clash;
 use crate::write::stall::Cause;
+use kv_manifest::LEVELS;
+use kv_manifest::Version;
+use latency::{Operation, Times};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -16,6 +21,8 @@ macro_rules! counters {
         #[derive(Default)]
         pub(crate) struct Counters {
             $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+            /// Bytes of tables that flushes, compactions and ingests wrote to each level.
+            pub(crate) level_written: [AtomicU64; LEVELS],
         }
 
         /// One reading of [`Counters`].
@@ -26,7 +33,9 @@ macro_rules! counters {
 
         impl Counters {
             fn read(&self) -> Counted {
-                Counted { $($name: self.$name.load(Relaxed),)* }
+                Counted {
+                    $($name: self.$name.load(Relaxed),)*
+                }
             }
         }
     };
@@ -83,6 +92,17 @@ counters! {
 }
 
 impl Counters {
+    fn written_to(&self, level: usize) -> u64 {
+        self.level_written.get(level).map_or(0, |bytes| bytes.load(Relaxed))
+    }
+
+    /// Notes that tables of so many bytes were written to a level.
+    pub(crate) fn wrote_to(&self, level: usize, bytes: u64) {
+        if let Some(written) = self.level_written.get(level) {
+            written.fetch_add(bytes, Relaxed);
+        }
+    }
+
     #[inline]
     pub(crate) fn wrote(&self, operations: u64, payload: &[&[u8]]) {
         let bytes: u64 = payload.iter().map(|part| part.len() as u64).sum();
@@ -134,6 +154,10 @@ pub(crate) struct LevelStats {
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
     pub(crate) tombstones: u64,
+    /// Bytes written to it while the store is open, by flushes, compactions and ingests.
+    pub(crate) written: u64,
+    /// How far it is on the way to a compaction, which comes at 1.
+    pub(crate) score: f64,
 }
 
 /// What the store has done and holds. `Display` is a table for people,
@@ -151,6 +175,8 @@ pub(crate) struct LevelStats {
 pub struct Stats {
     pub(crate) levels: Vec<LevelStats>,
     pub(crate) counted: Counted,
+    pub(crate) latencies: Vec<(Operation, Times)>,
+    pub(crate) level0_runs: usize,
     pub(crate) memtables: usize,
     pub(crate) memtable_bytes: u64,
     pub(crate) memtable_entries: u64,
@@ -187,6 +213,12 @@ impl Stats {
         self.levels.iter().map(|level| level.bytes).sum()
     }
 
+    /// How many sorted runs a read of a key that is nowhere may have to ask, memtables included.
+    fn read_amplification(&self) -> usize {
+        let below = self.levels.iter().skip(1).filter(|level| level.tables > 0).count();
+        self.memtables + self.level0_runs + below
+    }
+
     /// Bytes that the store wrote for each byte it was given.
     fn write_amplification(&self) -> f64 {
         let c = &self.counted;
@@ -203,7 +235,9 @@ impl crate::engine::Engine {
         let values = view.version.values();
         let (open_transactions, window_bytes) = self.window.held();
         let mut stats = Stats {
-            levels: (0..kv_manifest::LEVELS).map(|n| level_stats(view.version.level(n))).collect(),
+            levels: self.level_stats(&view.version),
+            level0_runs: level0_runs(&view.version).len(),
+            latencies: self.latencies.read(),
             memtables: view.buffers().count(),
             memtable_bytes: view.buffers().map(|b| b.table.memory() as u64).sum(),
             memtable_entries: view.buffers().map(|b| b.table.len() as u64).sum(),
@@ -232,6 +266,25 @@ impl crate::engine::Engine {
         };
         stats.counted(&self.counters);
         stats
+    }
+
+    fn level_stats(&self, version: &Version) -> Vec<LevelStats> {
+        let policy = self.policy();
+        let targets = targets(version, &policy).bytes;
+        let of = |n: usize| {
+            let mut level = level_stats(version.level(n));
+            level.written = self.counters.written_to(n);
+            level.score = match (n, targets.get(n)) {
+                (0, _) => level0_runs(version).len() as f64 / policy.level0_runs as f64,
+                // The last level has no level to be merged into.
+                (n, Some(&target)) if n + 1 < LEVELS && target > 0 => {
+                    level.bytes as f64 / target as f64
+                }
+                _ => 0.0,
+            };
+            level
+        };
+        (0..LEVELS).map(of).collect()
     }
 
     fn trouble(&self) -> String {

@@ -20,6 +20,7 @@ use crate::read::level::{Files, LevelCursor, OpenTable};
 use crate::read::merge::Merge;
 use crate::read::source::Source;
 use crate::snapshots::Kept;
+use crate::stats::latency::Operation;
 use crate::tables::is_damage;
 use crate::write::buffer::WriteBuffer;
 use crate::write::stall::behind;
@@ -170,6 +171,7 @@ impl Engine {
             let read = read + made.value_bytes();
             self.counters.compaction_read_bytes.fetch_add(read, Ordering::Relaxed);
             self.counters.compaction_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+            self.latencies.took(Operation::Compaction, took, 1);
             let top = inputs.filter(|(level, _)| *level == 0).flat_map(|(_, files)| files);
             let from_top: u64 = top.map(|file| file.size + file.value_bytes()).sum();
             if from_top > 0 && compaction.output_level > 0 {

@@ -20,6 +20,7 @@ use crate::options::Options;
 use crate::read::view::{CurrentView, Opened, View};
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
+use crate::stats::latency::Latencies;
 use crate::tables::Tables;
 use crate::transaction::Window;
 use crate::write::buffer::WriteBuffer;
@@ -267,6 +268,7 @@ impl Opening {
             writer: parts.writer,
             background,
             counters: parts.counters,
+            latencies: Arc::new(Latencies::new(self.fs.clock())),
             events: Events::new(&self.options),
             disk_bytes: AtomicU64::new(0),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),

@@ -5,6 +5,8 @@ use super::source::Source;
 use super::visible::Visible;
 use crate::error::{Error, Result};
 use crate::limits::MAX_KEY_LEN;
+use crate::stats::latency::{Latencies, Operation};
+use std::sync::Arc;
 
 /// A place among the keys, which moves in both directions: the fast path of ordered reads.
 ///
@@ -36,6 +38,7 @@ pub struct Cursor {
     prefix_len: usize,
     /// The keyspace's prefix; behind it the key of the last seek.
     target: Vec<u8>,
+    latencies: Option<Arc<Latencies>>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -47,13 +50,18 @@ impl std::fmt::Debug for Cursor {
 impl Cursor {
     /// A cursor over one keyspace: `inner` shows stored keys that begin with `prefix`, and no
     /// others.
-    pub(crate) fn new(inner: Visible<Merge<Source>>, prefix: &[u8]) -> Cursor {
-        Cursor { inner: Ok(inner), prefix_len: prefix.len(), target: prefix.to_vec() }
+    pub(crate) fn new(
+        inner: Visible<Merge<Source>>,
+        prefix: &[u8],
+        latencies: &Arc<Latencies>,
+    ) -> Cursor {
+        let latencies = Some(Arc::clone(latencies));
+        Cursor { inner: Ok(inner), prefix_len: prefix.len(), target: prefix.to_vec(), latencies }
     }
 
     /// A cursor that answers `error` to every move.
     pub(crate) fn failed(error: Error) -> Cursor {
-        Cursor { inner: Err(error), prefix_len: 0, target: Vec::new() }
+        Cursor { inner: Err(error), prefix_len: 0, target: Vec::new(), latencies: None }
     }
 
     fn inner(&mut self) -> Result<&mut Visible<Merge<Source>>> {
@@ -67,6 +75,24 @@ impl Cursor {
         self.target.extend_from_slice(key.get(..=MAX_KEY_LEN).unwrap_or(key));
     }
 
+    #[inline]
+    fn place(
+        &mut self,
+        key: &[u8],
+        seek: impl FnOnce(&mut Visible<Merge<Source>>, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let begun = self.latencies.as_ref().map(|latencies| latencies.begin());
+        self.aim(key);
+        let placed = match &mut self.inner {
+            Ok(inner) => seek(inner, &self.target),
+            Err(error) => Err(error.clone()),
+        };
+        if let Some((latencies, begun)) = self.latencies.as_ref().zip(begun) {
+            latencies.end(Operation::Seek, begun);
+        }
+        placed
+    }
+
     /// Goes to the first key >= `key`.
     ///
     /// ```
@@ -78,11 +104,7 @@ impl Cursor {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn seek(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
-        self.aim(key.as_ref());
-        match &mut self.inner {
-            Ok(inner) => inner.seek(&self.target),
-            Err(error) => Err(error.clone()),
-        }
+        self.place(key.as_ref(), |inner, target| inner.seek(target))
     }
 
     /// Goes to the last key <= `key`.
@@ -96,11 +118,7 @@ impl Cursor {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn seek_for_prev(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
-        self.aim(key.as_ref());
-        match &mut self.inner {
-            Ok(inner) => inner.seek_for_prev(&self.target),
-            Err(error) => Err(error.clone()),
-        }
+        self.place(key.as_ref(), |inner, target| inner.seek_for_prev(target))
     }
 
     /// Goes to the first key.

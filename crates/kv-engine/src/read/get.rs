@@ -10,6 +10,7 @@ use crate::limits::MAX_KEY_LEN;
 use crate::read::view::View;
 use crate::snapshot::Moment;
 use crate::space::Space;
+use crate::stats::latency::Operation;
 use bytes::Bytes;
 use kv_core::{Kind, SeqNo, Trailer, expiry_of, hash64, split_expiry};
 use kv_manifest::{FileMeta, LEVELS};
@@ -62,6 +63,7 @@ impl Engine {
         moment: Option<Moment>,
         long: impl FnOnce(&[u8]) -> Result<Bytes>,
     ) -> Result<Option<Bytes>> {
+        let begun = self.latencies.begin();
         self.check_readable(space, moment)?;
         if key.len() > MAX_KEY_LEN {
             return Ok(None);
@@ -69,9 +71,13 @@ impl Engine {
         let view = self.view.load();
         let seq = moment.map_or_else(|| self.publisher.visible(), |m| m.seq);
         let found = with_stored_key(&space.prefix, key, |stored| self.find(&view, stored, seq))?;
-        let Found::Entry(trailer, value) = found else { return Ok(None) };
-        // The view is held up to here: what its tables point to is there.
-        self.visible_value(trailer, value, moment, long)
+        let value = match found {
+            // The view is held meanwhile: what its tables point to is there.
+            Found::Entry(trailer, value) => self.visible_value(trailer, value, moment, long)?,
+            _ => None,
+        };
+        self.latencies.end(Operation::Get, begun);
+        Ok(value)
     }
 
     /// Whether a key has a value at `moment`, or now.

@@ -169,7 +169,7 @@ impl Engine {
             None => Err(Error::closed()),
         });
         match opened {
-            Ok(inner) => Cursor::new(inner, &space.prefix),
+            Ok(inner) => Cursor::new(inner, &space.prefix, &self.latencies),
             Err(error) => Cursor::failed(error),
         }
     }

@@ -1,6 +1,6 @@
 //! Every figure as a table for people.
 
-use super::Stats;
+use super::{LevelStats, Stats};
 use std::fmt;
 
 impl fmt::Display for Stats {
@@ -8,6 +8,7 @@ impl fmt::Display for Stats {
         self.fmt_levels(f)?;
         self.fmt_memory(f)?;
         self.fmt_work(f)?;
+        self.fmt_latencies(f)?;
         writeln!(f, "settings    {}", self.settings)?;
         match (self.trouble.as_str(), self.read_only) {
             ("", false) => write!(f, "state       open"),
@@ -19,20 +20,61 @@ impl fmt::Display for Stats {
 
 impl Stats {
     fn fmt_levels(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "level   tables       size    entries  tombstones")?;
+        writeln!(f, "level   tables       size    entries  tombstones   score    written  w-amp")?;
         for (i, level) in self.levels.iter().enumerate().filter(|(_, l)| l.tables > 0) {
-            let size = Bytes(level.bytes).to_string();
-            let (tables, entries, dead) = (level.tables, level.entries, level.tombstones);
-            writeln!(f, "{i:>5} {tables:>8} {size:>10} {entries:>10} {dead:>11}")?;
+            self.fmt_level(f, &i.to_string(), level, &format!("{:.2}", level.score))?;
         }
-        let tables: usize = self.levels.iter().map(|level| level.tables).sum();
-        let entries: u64 = self.levels.iter().map(|level| level.entries).sum();
-        let dead: u64 = self.levels.iter().map(|level| level.tombstones).sum();
-        let size = Bytes(self.table_bytes()).to_string();
-        writeln!(f, "total {tables:>8} {size:>10} {entries:>10} {dead:>11}")?;
+        let mut total = LevelStats::default();
+        for level in &self.levels {
+            total.tables += level.tables;
+            total.bytes += level.bytes;
+            total.entries += level.entries;
+            total.tombstones += level.tombstones;
+            total.written += level.written;
+        }
+        self.fmt_level(f, "total", &total, "")?;
         if self.value_files > 0 {
             let (bytes, dead) = (Bytes(self.value_bytes), Bytes(self.dead_value_bytes));
             writeln!(f, "values      {} files, {bytes}, of which {dead} dead", self.value_files)?;
+        }
+        Ok(())
+    }
+
+    /// One row. What was written to the level stands beside the bytes that callers wrote.
+    fn fmt_level(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        level: &LevelStats,
+        score: &str,
+    ) -> fmt::Result {
+        let (size, written) = (Bytes(level.bytes).to_string(), Bytes(level.written).to_string());
+        let (tables, entries, dead) = (level.tables, level.entries, level.tombstones);
+        let given = self.counted.write_bytes.max(1) as f64;
+        let share = level.written as f64 / given;
+        writeln!(
+            f,
+            "{name:>5} {tables:>8} {size:>10} {entries:>10} {dead:>11} {score:>7} {written:>10} {share:>6.2}"
+        )
+    }
+
+    fn fmt_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.latencies.iter().all(|(_, times)| times.count() == 0) {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "latency          count       mean        p50        p99      p99.9    longest"
+        )?;
+        for (operation, times) in self.latencies.iter().filter(|(_, times)| times.count() > 0) {
+            let count = times.count();
+            write!(f, "  {:<10} {count:>9}", operation.name())?;
+            let mean = times.sum_ns / count;
+            let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| times.quantile(share));
+            for ns in [mean, p50, p99, p999, times.longest_ns] {
+                write!(f, " {:>10}", Time(ns).to_string())?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
@@ -67,10 +109,11 @@ impl Stats {
         let c = &self.counted;
         writeln!(
             f,
-            "written     {} operations, {}; write amplification {:.1}",
+            "written     {} operations, {}; write amplification {:.1}, read amplification {}",
             c.writes,
             Bytes(c.write_bytes),
-            self.write_amplification()
+            self.write_amplification(),
+            self.read_amplification()
         )?;
         writeln!(
             f,
@@ -117,6 +160,20 @@ impl Stats {
             )?;
         }
         Ok(())
+    }
+}
+
+/// A time for people, from nanoseconds.
+struct Time(u64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 as f64 {
+            ns if ns < 1e3 => write!(f, "{ns} ns"),
+            ns if ns < 1e6 => write!(f, "{:.1} µs", ns / 1e3),
+            ns if ns < 1e9 => write!(f, "{:.1} ms", ns / 1e6),
+            ns => write!(f, "{:.2} s", ns / 1e9),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every figure as text for machines.
 
+use super::latency::EVERY;
 use super::{LevelStats, Stats};
 use std::fmt::Write as _;
 
@@ -22,6 +23,7 @@ impl Stats {
             metric(&mut out, name, help, "gauge", value);
         }
         self.write_levels(&mut out);
+        self.write_latencies(&mut out);
         out
     }
 
@@ -94,6 +96,12 @@ impl Stats {
             ),
             ("live_log_bytes", "Bytes of logs not yet in tables.", self.log_bytes),
             ("table_bytes", "Bytes of tables.", self.table_bytes()),
+            ("level0_runs", "Sorted runs on level 0.", self.level0_runs as u64),
+            (
+                "read_amplification",
+                "Sorted runs that a read may have to ask.",
+                self.read_amplification() as u64,
+            ),
             ("value_files", "Value files.", self.value_files as u64),
             ("value_bytes", "Bytes of value files.", self.value_bytes),
             ("live_value_bytes", "Bytes that tables refer to.", self.live_value_bytes),
@@ -114,13 +122,61 @@ impl Stats {
             ("level_entries", "Entries on a level.", |l| l.entries),
             ("level_tombstones", "Tombstones on a level.", |l| l.tombstones),
         ];
-        for (name, help, pick) in by_level {
-            let _ = writeln!(out, "# HELP kv_{name} {help}\n# TYPE kv_{name} gauge");
+        let by_level_total: [(&str, &str, Pick); 1] =
+            [("level_written_bytes_total", "Bytes written to a level.", |l| l.written)];
+        let gauges = by_level.into_iter().map(|of| (of, "gauge"));
+        let counters = by_level_total.into_iter().map(|of| (of, "counter"));
+        for ((name, help, pick), kind) in gauges.chain(counters) {
+            let _ = writeln!(out, "# HELP kv_{name} {help}\n# TYPE kv_{name} {kind}");
             for (i, level) in self.levels.iter().enumerate() {
                 let _ = writeln!(out, "kv_{name}{{level=\"{i}\"}} {}", pick(level));
             }
         }
+        let _ = writeln!(
+            out,
+            "# HELP kv_level_score How far a level is on the way to a compaction.\n\
+             # TYPE kv_level_score gauge"
+        );
+        for (i, level) in self.levels.iter().enumerate() {
+            let _ = writeln!(out, "kv_level_score{{level=\"{i}\"}} {:.4}", level.score);
+        }
     }
+
+    /// One histogram for all operations. Short operations are timed one in 64, which counts for
+    /// all of them.
+    fn write_latencies(&self, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "# HELP kv_operation_seconds How long operations take; of short ones one in {EVERY} is timed.\n\
+             # TYPE kv_operation_seconds histogram"
+        );
+        for (operation, times) in &self.latencies {
+            let name = operation.name();
+            for power in SHORTEST..=LONGEST {
+                let (seconds, count) = (seconds(1 << power), times.below(1 << power));
+                let _ = writeln!(
+                    out,
+                    "kv_operation_seconds_bucket{{operation=\"{name}\",le=\"{seconds}\"}} {count}"
+                );
+            }
+            let (count, sum) = (times.count(), seconds(times.sum_ns));
+            let _ = writeln!(
+                out,
+                "kv_operation_seconds_bucket{{operation=\"{name}\",le=\"+Inf\"}} {count}\n\
+                 kv_operation_seconds_sum{{operation=\"{name}\"}} {sum}\n\
+                 kv_operation_seconds_count{{operation=\"{name}\"}} {count}"
+            );
+        }
+    }
+}
+
+/// The buckets of the histograms end at powers of two of a nanosecond: from a quarter of a microsecond
+/// to 17 seconds.
+const SHORTEST: u32 = 8;
+const LONGEST: u32 = 34;
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
 }
 
 /// A name, what it means, and its value.

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::options::Durability;
 use crate::read::with_stored_key;
 use crate::space::Space;
+use crate::stats::latency::Operation;
 use crate::transaction::{Check, Claim};
 use crate::write::buffer::WriteBuffer;
 use crate::{WriteBatch, limits};
@@ -196,6 +197,10 @@ impl Engine {
         durability: Durability,
         apply: impl FnOnce(&WriteBuffer, SeqNo),
     ) -> Result<()> {
+        let begun = match durability {
+            Durability::Sync => self.latencies.begin_long(),
+            Durability::Os => self.latencies.begin(),
+        };
         let writer = self.writer()?;
         self.health.check_write()?;
         if !write.deletes {
@@ -226,6 +231,7 @@ impl Engine {
         outcome?;
         self.counters.wrote(write.count, write.payload);
         self.pay_delay(write.payload);
+        self.latencies.end(Operation::Write, begun);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::health::Work;
 use crate::read::view::View;
+use crate::stats::latency::Operation;
 use crate::write::buffer::WriteBuffer;
 use crate::write::stall::{Cause, Debt, Pace, delay, pace};
 use kv_manifest::FileName;
@@ -117,7 +118,9 @@ impl Engine {
             if outcome.is_ok() {
                 mark(left);
             }
-            self.counters.stopped(cause, self.clock.monotonic().saturating_sub(started));
+            let took = self.clock.monotonic().saturating_sub(started);
+            self.counters.stopped(cause, took);
+            self.latencies.took(Operation::Stall, took, 1);
         }
         if let Some(cause) = told {
             let took = self.clock.monotonic().saturating_sub(started);

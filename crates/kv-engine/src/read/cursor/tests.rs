@@ -6,6 +6,7 @@ use crate::read::visible::Sight;
 use bytes::Bytes;
 use kv_core::{Kind, Trailer, hash64};
 use kv_memtable::Memtable;
+use kv_vfs::ManualClock;
 use std::sync::Arc;
 
 /// A cursor over these keys in the keyspace with the prefix 7, which has neighbours.
@@ -18,7 +19,9 @@ fn cursor_over(keys: &[&[u8]]) -> Cursor {
     let bound = |byte: u8| Some(Bytes::from(vec![byte]));
     let sight =
         Sight { snapshot: 9, now_ms: 0, tombstones: None, lower: bound(7), upper: bound(8) };
-    Cursor::new(Visible::new(Merge::new(vec![Source::mem(table.cursor())]), sight), &[7])
+    let latencies = Arc::new(Latencies::new(Arc::new(ManualClock::new())));
+    let merge = Merge::new(vec![Source::mem(table.cursor())]);
+    Cursor::new(Visible::new(merge, sight), &[7], &latencies)
 }
 
 #[test]
