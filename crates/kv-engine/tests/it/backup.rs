@@ -486,3 +486,29 @@ fn names_that_were_not_made_durable_are_not_relied_on() {
         }
     }
 }
+
+/// What a killed backup left is used by the next one, and is made durable by it.
+#[test]
+fn names_that_a_kill_left_are_made_durable() {
+    let disk = MemFs::new();
+    disk.create_dir(Path::new("/backups")).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    // Its name is not durable, nor is that of a file below.
+    disk.create_dir(Path::new(BACKUPS)).unwrap();
+    let db = Db::open(DIR, Options::default().file_system(on(&disk))).unwrap();
+    let mut model = Model::new();
+    fill(&db, &mut model, 50, 0);
+    let backups = backups(on(&disk));
+    backups.create(&db).unwrap();
+    assert_point(&disk.crash(), 1, &model);
+    let all = objects(&disk);
+    let file = |path: &&PathBuf| path.parent().is_some_and(|dir| dir.ends_with("files"));
+    let path = all.keys().find(file).unwrap();
+    disk.remove(path).unwrap();
+    disk.sync_dir(path.parent().unwrap()).unwrap();
+    let again = disk.create_new(path).unwrap();
+    again.write_all_at(&all[path], 0).unwrap();
+    again.sync_all().unwrap();
+    assert_eq!(backups.create(&db).unwrap().copied(), 0);
+    assert_point(&disk.crash(), 2, &model);
+}
