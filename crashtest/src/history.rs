@@ -131,6 +131,10 @@ pub(crate) enum Step {
     Reopen,
     /// An epoch passes.
     Pass,
+    /// Makes a checkpoint and compares it with the store.
+    Checkpoint,
+    /// Makes a backup, removes old ones, and compares a restored one with the store.
+    Backup,
 }
 
 impl Step {
@@ -303,6 +307,8 @@ impl fmt::Display for Step {
             Step::Compact => f.write_str("compact"),
             Step::Reopen => f.write_str("reopen"),
             Step::Pass => f.write_str("pass"),
+            Step::Checkpoint => f.write_str("checkpoint"),
+            Step::Backup => f.write_str("backup"),
         }
     }
 }
@@ -322,6 +328,8 @@ pub(crate) fn parse_step(line: &str) -> Option<Step> {
         ["compact"] => Step::Compact,
         ["reopen"] => Step::Reopen,
         ["pass"] => Step::Pass,
+        ["checkpoint"] => Step::Checkpoint,
+        ["backup"] => Step::Backup,
         _ => return None,
     };
     Some(step)

@@ -1,6 +1,7 @@
 //! Runs a history once, on a file system that records it, with notes of what was attempted and
 //! what was acknowledged.
 
+use crate::fault::copies::Copies;
 use crate::history::{EPOCH_HOURS, Op, SPACES, Stamp, Step, key_bytes, value_bytes};
 use crate::oracle::{DIR, scan};
 use crate::settings::Settings;
@@ -105,6 +106,7 @@ pub(crate) struct Run<'a> {
     pub(crate) index: u64,
     epoch: u64,
     spaces: BTreeMap<u8, Keyspace>,
+    pub(crate) copies: Copies,
 }
 
 impl<'a> Run<'a> {
@@ -113,7 +115,8 @@ impl<'a> Run<'a> {
         let db = stage.open()?;
         stage.note(Note::Shown, start.index);
         let (model, index, epoch) = (start.model.clone(), start.index, start.epoch);
-        Ok(Run { stage, db, model, index, epoch, spaces: BTreeMap::new() })
+        let (spaces, copies) = (BTreeMap::new(), Copies::default());
+        Ok(Run { stage, db, model, index, epoch, spaces, copies })
     }
 
     /// Does a step, and takes it into the model where it succeeds.
@@ -133,6 +136,14 @@ impl<'a> Run<'a> {
             Step::Sync => self.db.sync()?,
             Step::Flush => self.db.flush()?,
             Step::Compact => self.db.compact()?,
+            Step::Checkpoint => {
+                let Stage { fs, settings, .. } = self.stage;
+                self.copies.checkpoint(&self.db, fs, settings)?;
+            }
+            Step::Backup => {
+                let Stage { fs, settings, .. } = self.stage;
+                self.copies.backup(&self.db, fs, settings)?;
+            }
             Step::Reopen => return self.reopen(),
             Step::Pass => {
                 self.stage.clock.advance(epoch_len());

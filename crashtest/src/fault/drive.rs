@@ -52,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) excused: bool,
     /// Whether the first open failed.
     pub(crate) unopened: bool,
+    /// The points of the backups that must be there.
+    pub(crate) points: Vec<u64>,
 }
 
 impl Outcome {
@@ -183,12 +185,13 @@ pub(crate) fn drive(scenario: &Scenario, fs: &FaultFs) -> Outcome {
 
 /// Steps after which everything is read, as what is read from has changed.
 fn step_reads(step: &Step) -> bool {
-    matches!(step, Step::Flush | Step::Compact)
+    matches!(step, Step::Flush | Step::Compact | Step::Checkpoint | Step::Backup)
 }
 
 impl Driver<'_> {
     fn finish(mut self) -> Outcome {
         self.settle();
+        self.outcome.points = std::mem::take(&mut self.run.copies.points);
         self.outcome
     }
 

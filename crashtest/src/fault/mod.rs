@@ -1,6 +1,7 @@
 //! Every call on the file system fails, in every manner, once and for ever; and nothing that was
 //! acknowledged is lost, nothing hangs, nothing panics.
 
+pub(crate) mod copies;
 mod drive;
 mod plan;
 mod scenario;

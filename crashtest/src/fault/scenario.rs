@@ -98,12 +98,26 @@ fn draw_one(number: u64) -> Result<Scenario> {
     let present = scenario.start.model.spaces.keys().copied().filter(|space| *space > 0);
     let present: Vec<u8> = present.chain(number.is_multiple_of(3).then_some(1)).collect();
     scenario.steps.extend(draw(&mut rng, &weights, STEPS, &present));
+    add_copies(&mut scenario.steps, number);
     let fs = FaultFs::new(Arc::new(scenario.disk()));
     fs.record();
     let outcome = drive(&scenario, &fs);
     ensure!(outcome.violations.is_empty(), "without any fault: {:?}", outcome.violations);
     scenario.calls = fs.sequence();
     Ok(scenario)
+}
+
+/// Has some make a checkpoint, and some two backups.
+fn add_copies(steps: &mut Vec<Step>, number: u64) {
+    match number % 6 {
+        3 => steps.insert(steps.len() / 2, Step::Checkpoint),
+        4 | 5 => {
+            steps.insert(steps.len() / 3, Step::Backup);
+            steps.insert(steps.len() * 2 / 3, Step::Backup);
+            steps.insert(steps.len() * 3 / 4, Step::Backup);
+        }
+        _ => {}
+    }
 }
 
 /// Leaves a write behind the end of the last log, if anything is in one, that was cut off before it

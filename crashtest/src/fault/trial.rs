@@ -1,5 +1,6 @@
 //! One fault in one scenario, and all that is checked behind it.
 
+use crate::fault::copies;
 use crate::fault::drive::{Outcome, Wrong, drive};
 use crate::fault::plan::Case;
 use crate::fault::scenario::{Scenario, copy};
@@ -85,6 +86,9 @@ pub(crate) fn run(case: &Case, scenario: &Scenario, known: &Known) -> Trial {
     ];
     let disks = cuts.into_iter().map(|(name, disk)| (name, disk, false));
     for (name, disk, live) in disks.chain([("the disk as it is", disk, true)]) {
+        if let Err(text) = copies::check(&disk, &outcome.points, &struck) {
+            trial.violations.push(format!("after {name}: {text}"));
+        }
         let lost = struck.iter().any(|struck| struck.kind == FaultKind::LostReadable);
         if live && struck.iter().any(is_lost_name_of_the_store) {
             continue;
