@@ -108,6 +108,9 @@ enum Command {
     /// The program with a table that is killed.
     #[command(hide = true)]
     TableLife(transactions::TableLife),
+    /// The program with transactions that is killed.
+    #[command(hide = true)]
+    TransactionLife(transactions::TransactionLife),
 }
 
 fn main() -> ExitCode {
@@ -148,7 +151,8 @@ fn run(arguments: Arguments) -> Result<bool> {
         Command::Model(arguments) => model::run(&arguments)?.into(),
         Command::Transactions(arguments) => transactions::run(&arguments)?.into(),
         Command::Torture(life) => return child::live(&life),
-        Command::TableLife(life) => return transactions::live(&life),
+        Command::TableLife(life) => return transactions::live_table(&life),
+        Command::TransactionLife(life) => return transactions::live_transactions(&life),
     };
     println!("{report}");
     if quick {

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Hears of each call's name and path before it is made.
-pub(super) type Hook = Arc<dyn Fn(&'static str, &Path) + Send + Sync>;
+pub(crate) type Hook = Arc<dyn Fn(&'static str, &Path) + Send + Sync>;
 
 #[derive(Clone)]
-pub(super) struct HookFs {
+pub(crate) struct HookFs {
     inner: Arc<dyn Fs>,
     hook: Hook,
 }
@@ -23,7 +23,7 @@ struct HookFile {
 }
 
 impl HookFs {
-    pub(super) fn new(
+    pub(crate) fn new(
         inner: impl Fs,
         hook: impl Fn(&'static str, &Path) + Send + Sync + 'static,
     ) -> HookFs {

@@ -8,7 +8,7 @@ mod base;
 mod bytes;
 mod crashes;
 mod errors;
-mod hook;
+pub(crate) mod hook;
 mod probe;
 mod sharing;
 

@@ -24,7 +24,9 @@ const FAULT: &str = "fault --exhaustive";
 const FLIP: &str = "flip --quick";
 const MODEL: &str = "model --seeds 10";
 const MUTATE: &str = "mutate --count 20000";
-const TRANSACTIONS: &str = "transactions";
+const REPLAY: &str = "transactions --only replay";
+const CUTS: &str = "transactions --only cuts";
+const TABLES: &str = "transactions --only tables";
 const INGEST: &str = "exhaustive --workload ingest --steps 30";
 
 /// All fifty, and those of transactions and of ingests, of which the gate plants each.
@@ -37,7 +39,11 @@ pub(super) fn plans() -> Vec<Plan> {
     });
     let transactions = bug::TRANSACTIONS.iter().map(|(bug, ..)| Plan {
         bug: *bug,
-        ways: &[TRANSACTIONS],
+        ways: match *bug {
+            bug::INDEX_WRITTEN_AFTER_ROW => &[TABLES],
+            bug::COMMIT_NOT_SYNCED => &[CUTS],
+            _ => &[REPLAY],
+        },
         quick: true,
         sign: Sign::Violation,
     });

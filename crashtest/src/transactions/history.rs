@@ -1,6 +1,7 @@
 //! What is noted of a transaction while it runs, and the state that its own writes make of another.
 
 use kv_engine::Isolation;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Keys of each keyspace.
@@ -26,7 +27,7 @@ pub(super) fn number(bytes: &[u8]) -> Option<u8> {
 }
 
 /// Something that a transaction did, with the answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Event {
     Put(Key, Value),
     Delete(Key),
@@ -39,7 +40,7 @@ pub(super) enum Event {
 }
 
 /// A range of a keyspace, read in part.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Scan {
     pub(super) space: u8,
     pub(super) from: u8,
@@ -56,6 +57,16 @@ pub(super) enum End {
     Committed(Option<u64>),
     Conflict,
     RolledBack,
+}
+
+impl End {
+    /// The first number of what it committed.
+    pub(super) fn seq(self) -> Option<u64> {
+        match self {
+            End::Committed(seq) => seq,
+            End::Conflict | End::RolledBack => None,
+        }
+    }
 }
 
 /// A transaction that is over.

@@ -20,8 +20,11 @@ const LIVES: u64 = 10;
 const LONGEST: Duration = Duration::from_millis(60);
 /// Rows that are there, about half of them at a time.
 const ROWS: u64 = 400;
-/// What a row may hold.
+/// What a row may hold, and what it may claim.
 const COLUMNS: u64 = 16;
+const CLAIMS: u64 = 256;
+/// What a build sorts in memory, of some 200 rows.
+const MEMORY: usize = 4 << 10;
 
 /// The process that is killed.
 #[derive(clap::Args)]
@@ -61,7 +64,7 @@ fn chain(seed: u64) -> Result<u64> {
         kill_one(dir.path(), draw.number(), Duration::from_micros(draw.below(limit)))?;
         let db = Db::open(dir.path(), options()).with_context(|| format!("life {number}"))?;
         // Before the look: it builds what is not built.
-        let look = tables::look(&db).with_context(|| format!("life {number}"))?;
+        let look = tables::look(&db, MEMORY).with_context(|| format!("life {number}"))?;
         unbuilt += u64::from(!look);
         db.close()?;
     }
@@ -99,7 +102,7 @@ fn kill_one(dir: &Path, seed: u64, after: Duration) -> Result<()> {
 /// Changes rows on one thread, and drops, creates and builds an index on another, until killed.
 pub(crate) fn live(life: &Life) -> Result<bool> {
     let db = Db::open(&life.dir, options())?;
-    let table = tables::open(&db)?;
+    let table = tables::open(&db, MEMORY)?;
     println!("opened");
     std::io::stdout().flush()?;
     let changes = table.clone();
@@ -114,19 +117,16 @@ pub(crate) fn live(life: &Life) -> Result<bool> {
     });
     let mut pauses = Draw::new(&[life.seed, 1]);
     loop {
-        table.build(LATE)?;
+        LATE.into_iter().try_for_each(|late| table.build(late))?;
         std::thread::sleep(Duration::from_micros(pauses.below(20_000)));
-        table.drop_index(LATE)?;
-        table.create_index(tables::late())?;
+        LATE.into_iter().try_for_each(|late| table.drop_index(late))?;
+        tables::late().into_iter().try_for_each(|late| table.create_index(late))?;
     }
 }
 
 fn change(table: &Table, draw: &mut Draw) -> kv_index::Result<()> {
     let key = draw.below(ROWS).to_be_bytes();
-    if draw.chance(40) {
-        table.delete(key)?;
-    } else {
-        table.upsert(key, draw.below(COLUMNS).to_be_bytes())?;
-    }
-    Ok(())
+    let fresh = (!draw.chance(40))
+        .then(|| tables::row(draw.below(COLUMNS) as u8, draw.below(CLAIMS) as u8));
+    tables::change(table, &key, fresh.as_deref()).map(|_| ())
 }

@@ -3,18 +3,22 @@
 //! there, alone. Beside it the known anomalies, one by one.
 
 mod anomalies;
+mod crashes;
 mod histories;
 mod history;
 mod judge;
 mod kills;
+mod lives;
 mod order;
+mod side;
 mod tables;
 mod work;
 
-pub(crate) use kills::{Life as TableLife, live};
+pub(crate) use kills::{Life as TableLife, live as live_table};
+pub(crate) use lives::{Life as TransactionLife, live as live_transactions};
 
 use crate::report::Row;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use history::{End, Over};
 use kv_engine::Isolation;
@@ -36,17 +40,38 @@ pub(crate) struct Arguments {
     /// Goes on with further seeds for this long.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Only these parts, such as `replay,cuts`.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
+type Part = (&'static str, fn(&Arguments) -> Result<Vec<Row>>);
+
+const PARTS: [Part; 7] = [
+    ("anomalies", |_| Ok(vec![anomalies::run()])),
+    ("replay", |arguments| Ok(vec![replay(arguments)?])),
+    ("cuts", |arguments| Ok(vec![crashes::run(arguments.from)])),
+    ("kills", |arguments| Ok(vec![lives::run(arguments.from)])),
+    ("tables", |_| Ok(vec![tables::run()])),
+    ("table-kills", |arguments| Ok(vec![kills::run(arguments.from)])),
+    ("histories", |arguments| Ok(histories::run(arguments.from))),
+];
+
 pub(crate) fn quick() -> Result<Vec<Row>> {
-    run(&Arguments { seeds: SEEDS, from: 1, minutes: None })
+    run(&Arguments { seeds: SEEDS, from: 1, minutes: None, only: Vec::new() })
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
-    let mut rows = vec![anomalies::run(), replay(arguments)?];
-    rows.push(tables::run());
-    rows.push(kills::run(arguments.from));
-    rows.extend(histories::run(arguments.from));
+    let only = &arguments.only;
+    if let Some(none) = only.iter().find(|only| PARTS.iter().all(|(name, _)| name != only)) {
+        let names = PARTS.map(|(name, _)| name).join(", ");
+        bail!("{none:?} is no part: there are {names}");
+    }
+    let parts = PARTS.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name));
+    let mut rows = Vec::new();
+    for (_, part) in parts {
+        rows.extend(part(arguments)?);
+    }
     Ok(rows)
 }
 

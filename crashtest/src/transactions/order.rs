@@ -1,6 +1,6 @@
 //! The order of all commits, as the logs hold it: plain writes have no other witness.
 
-use super::history::{KEYS, Key, State, Value, bytes};
+use super::history::{KEYS, Key, Over, State, Value, bytes};
 use crate::oracle::DIR;
 use anyhow::{Result, anyhow, ensure};
 use kv_core::{Kind, decode_batch};
@@ -87,6 +87,26 @@ impl Order {
             }
         }
         Ok(order)
+    }
+
+    /// The order of these commits, by first sequence number, over a state as of a number before
+    /// them all: as whoever made them has noted it, with nothing of the store's own.
+    pub(super) fn of<'a>(
+        (base, state): (u64, &State),
+        commits: impl IntoIterator<Item = (u64, &'a Over)>,
+    ) -> Order {
+        let mut order = Order::default();
+        for (key, value) in state {
+            order.versions.entry(*key).or_default().push((base, Some(*value)));
+        }
+        let commits: BTreeMap<u64, &Over> = commits.into_iter().collect();
+        for (first, over) in commits {
+            for (key, value) in over.writes() {
+                order.versions.entry(key).or_default().push((first, value));
+                order.commits.entry(first).or_default().insert(key, value);
+            }
+        }
+        order
     }
 
     fn add(

@@ -1,7 +1,8 @@
 //! Threads that run transactions, several at once in each, with plain writes beside them.
 
-use super::history::{ALIKE, End, Event, KEYS, Key, Over, Scan, Value, bytes, number};
+use super::history::{ALIKE, End, Event, KEYS, Key, Over, Scan, State, Value, bytes, number};
 use super::order::{MARKER, keep_logs};
+use super::side::Side;
 use crate::oracle::DIR;
 use crate::rng::Rng;
 use anyhow::{Result, anyhow, ensure};
@@ -19,11 +20,25 @@ const OPEN: u64 = 4;
 /// A store at work.
 pub(super) struct Stage {
     pub(super) db: Db,
-    fs: MemFs,
     spaces: [Keyspace; 2],
     /// The newest commit that was acknowledged.
-    acknowledged: AtomicU64,
+    acknowledged: Arc<AtomicU64>,
     values: AtomicU64,
+    aims: Aims,
+}
+
+/// What a stage is for.
+pub(super) struct Aims {
+    /// Whose logs are kept: then there are plain writes as well, which no one else can tell of.
+    pub(super) kept: Option<MemFs>,
+    /// Where commits are noted that a kill may interrupt.
+    pub(super) side: Option<Side>,
+    /// What each thread does.
+    pub(super) steps: usize,
+    /// Below all values.
+    pub(super) values: u64,
+    /// The newest commit that was acknowledged is told here.
+    pub(super) acknowledged: Arc<AtomicU64>,
 }
 
 /// The values of the markers of the keyspaces.
@@ -41,13 +56,26 @@ impl Stage {
             .block_size(256)
             .background_threads(1)
             .file_system(Arc::new(fs.clone()));
-        let db = Db::open(DIR, options)?;
-        let spaces = [db.keyspace("")?, db.keyspace("other")?];
-        for (space, marker) in spaces.iter().zip(MARKERS) {
+        let acknowledged = Arc::default();
+        let kept = Some(fs.clone());
+        let aims = Aims { kept, side: None, steps: STEPS, values: 100, acknowledged };
+        let stage = Stage::of(Db::open(DIR, options)?, aims)?;
+        for (space, marker) in stage.spaces.iter().zip(MARKERS) {
             space.put(MARKER, marker.to_le_bytes())?;
         }
-        let (acknowledged, values) = (AtomicU64::new(0), AtomicU64::new(100));
-        Ok(Stage { db, fs: fs.clone(), spaces, acknowledged, values })
+        Ok(stage)
+    }
+
+    /// A stage over a store that is open.
+    pub(super) fn of(db: Db, aims: Aims) -> Result<Stage> {
+        let spaces = [db.keyspace("")?, db.keyspace("other")?];
+        let acknowledged = Arc::clone(&aims.acknowledged);
+        let values = AtomicU64::new(aims.values);
+        Ok(Stage { db, spaces, acknowledged, values, aims })
+    }
+
+    fn keep_logs(&self) -> Result<()> {
+        self.aims.kept.as_ref().map_or(Ok(()), keep_logs)
     }
 
     fn space(&self, space: u8) -> &Keyspace {
@@ -81,18 +109,18 @@ impl Stage {
             flusher.join().map_err(|_| anyhow!("the thread that flushes panicked"))??;
             Ok::<_, anyhow::Error>(all)
         });
-        keep_logs(&self.fs)?;
+        self.keep_logs()?;
         outcome
     }
 
     /// Flushes and compacts until the others are done.
     fn flush(&self, done: &AtomicBool) -> Result<()> {
         for round in 1_u64.. {
-            keep_logs(&self.fs)?;
+            self.keep_logs()?;
             self.db.flush()?;
             if round.is_multiple_of(4) {
                 // A compaction begins with a flush of its own.
-                keep_logs(&self.fs)?;
+                self.keep_logs()?;
                 self.db.compact()?;
             }
             if done.load(Ordering::Relaxed) {
@@ -104,18 +132,23 @@ impl Stage {
     }
 
     /// Everything that is there at the end.
-    pub(super) fn contents(&self) -> Result<super::history::State> {
-        let mut state = super::history::State::new();
-        for space in 0..2 {
-            for pair in self.space(space).iter() {
-                let (key, value) = pair?;
-                if let Some(key) = number(&key) {
-                    state.insert((space, key), read(&value)?);
-                }
+    pub(super) fn contents(&self) -> Result<State> {
+        contents(&self.db)
+    }
+}
+
+/// Everything that a store holds.
+pub(super) fn contents(db: &Db) -> Result<State> {
+    let mut state = State::new();
+    for (space, name) in [(0, ""), (1, "other")] {
+        for pair in db.keyspace(name)?.iter() {
+            let (key, value) = pair?;
+            if let Some(key) = number(&key) {
+                state.insert((space, key), read(&value)?);
             }
         }
-        Ok(state)
     }
+    Ok(state)
 }
 
 fn read(value: &[u8]) -> Result<Value> {
@@ -138,9 +171,9 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn run(mut self) -> Result<Vec<Over>> {
-        for _ in 0..STEPS {
+        for _ in 0..self.stage.aims.steps {
             match self.rng.below(100) {
-                0..12 => self.plain()?,
+                0..12 if self.stage.aims.kept.is_some() => self.plain()?,
                 12..30 if (self.live.len() as u64) < OPEN => self.begin(),
                 30..36 => std::thread::yield_now(),
                 _ => self.step()?,
@@ -285,7 +318,13 @@ impl Worker<'_> {
             transaction.rollback();
             End::RolledBack
         } else {
-            match transaction.commit_seq() {
+            let side = self.stage.aims.side.as_ref();
+            let noted = side.map(|side| side.begins(&over)).transpose()?;
+            let outcome = transaction.commit_seq();
+            if let Some((side, id)) = side.zip(noted) {
+                side.ends(id, outcome.as_ref().ok().copied())?;
+            }
+            match outcome {
                 Ok(seq) => {
                     self.stage.acknowledged.fetch_max(seq.unwrap_or(0), Ordering::SeqCst);
                     End::Committed(seq)

@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
 use crate::limits::{self, MAX_KEY_LEN, StoredRange};
+use crate::options::Durability;
 use crate::read::iter::Iter;
 use crate::read::with_stored_key;
 use crate::snapshot::Moment;
@@ -31,6 +32,7 @@ use crate::space::Space;
 use bytes::Bytes;
 use kv_core::{SeqNo, hash64};
 use kv_vfs::sync::Mutex;
+use kv_vfs::testing::{bug, planted};
 use overlay::{Local, Own};
 use std::ops::{Bound, RangeBounds};
 use std::sync::atomic::Ordering;
@@ -423,7 +425,11 @@ impl Transaction {
         let check = &mut self.read;
         check.checked.set(self.moment.seq);
         check.ranges = self.local.lock().ranges();
-        engine.write_bound(batch, engine.default_durability(), None, Some(check))?;
+        let durability = match planted(bug::COMMIT_NOT_SYNCED) {
+            true => Durability::Os,
+            false => engine.default_durability(),
+        };
+        engine.write_bound(batch, durability, None, Some(check))?;
         engine.counters.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(Some(check.assigned.get()))
     }

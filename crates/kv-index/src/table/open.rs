@@ -1,8 +1,8 @@
 //! Opening a table: what is declared is compared with what is stored.
 
 use super::schema::{
-    Declared, Kept, Known, Schema, State, catalog_name, index_name, index_of, schema_key,
-    state_key, states,
+    Declared, Kept, Known, SEPARATOR, Schema, State, catalog_name, index_name, index_of,
+    schema_key, state_key, states,
 };
 use super::{Shared, Table};
 use crate::error::{Error, Result};
@@ -45,7 +45,8 @@ impl TableBuilder {
     /// Opens the table, and creates what is declared and not there. An index that is created where
     /// rows are is not ready until [`Table::build`] has gone over them. All indexes that are
     /// stored must be declared, and as they are stored; [`drop_index`](crate::drop_index) takes
-    /// one away without declaring it. Drops that a crash interrupted are finished.
+    /// one away without declaring it. Drops that a crash interrupted are finished, and what builds and
+    /// creations of indexes that are gone have left is dropped.
     ///
     /// Any number of handles may be open, with the same indexes; once one of them creates or drops
     /// one, writes through the others (but not through its clones) answer [`Error::Outdated`].
@@ -54,6 +55,7 @@ impl TableBuilder {
         let catalog = db.keyspace(&catalog_name(&self.name))?;
         finish_drops(db, &self.name, &catalog)?;
         let schema = Schema::decode(catalog.get(schema_key())?.as_deref())?;
+        drop_strays(db, &self.name, &schema)?;
         for known in &schema.indexes {
             if !self.indexes.iter().any(|spec| spec.name == known.name) {
                 let message = format!(
@@ -111,6 +113,29 @@ fn declared(
         ready: AtomicBool::new(state == Some(State::Ready)),
         spec,
     }))
+}
+
+/// Drops the keyspaces of indexes that are none any more: where the process ended while an index was
+/// dropped that another thread was building, or a creation lost to another one. A number that is not
+/// greater than the generation is never given again.
+fn drop_strays(db: &Db, table: &str, schema: &Schema) -> Result<()> {
+    let start = catalog_name(table);
+    for name in db.keyspaces()? {
+        let mut parts = name.strip_prefix(&start).unwrap_or_default().split(SEPARATOR);
+        let (index, number) = (parts.next(), parts.next().and_then(|text| text.parse().ok()));
+        let Some((index, number)) = index.zip(number) else { continue };
+        let known = schema.find(index).is_some_and(|known| known.number == number);
+        if known || number > schema.generation {
+            continue;
+        }
+        match db.drop_keyspace(&name) {
+            // Whoever may write does it.
+            Err(error) if error.kind() == ErrorKind::ReadOnly => return Ok(()),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Goes on with drops that a crash interrupted.

@@ -222,6 +222,54 @@ fn an_index_that_is_dropped_while_it_is_built_is_gone() {
     assert_same(&table, &model);
 }
 
+/// The build has dropped nothing yet when the power goes, and has made another piece since the drop
+/// looked for them.
+#[test]
+fn an_index_dropped_while_it_was_built_leaves_nothing_behind_a_crash() {
+    let disk = MemFs::new();
+    let db = Db::open(DIR, options(Arc::new(disk.clone()))).unwrap();
+    let (table, mut model) =
+        (Table::builder("t").build_memory(100).open(&db).unwrap(), Model::new());
+    fill(&table, &mut model, 0..200);
+    let cut = Arc::new(Mutex::new(None));
+    let (other, left) = (table.clone(), Arc::clone(&cut));
+    let (dropped, last) = (row(150).0, row(199).0);
+    let index = Ordered::new("late", move |row: Row<'_>, into: &mut Tuple| {
+        if row.key == dropped {
+            // By the second call another one has dropped it.
+            let _ = other.drop_index("late");
+        }
+        if row.key == last {
+            *left.lock().unwrap() = Some(disk.crash());
+        }
+        columns(row, into)
+    });
+    table.create_index(index).unwrap();
+    assert!(matches!(table.build("late"), Err(Error::NoIndex { .. })));
+    let left: MemFs = cut.lock().unwrap().take().unwrap();
+    let db = Db::open(DIR, options(Arc::new(left))).unwrap();
+    assert!(db.keyspaces().unwrap().iter().any(|name| name.starts_with("t#late#")));
+    let table = open(&db, []);
+    assert_eq!(db.keyspaces().unwrap(), ["t", "t#"]);
+    table.create_index(by_group()).unwrap();
+    table.build("by_group").unwrap();
+    assert_same(&table, &model);
+}
+
+/// A keyspace whose creation may still commit is left alone.
+#[test]
+fn an_open_drops_no_keyspace_of_an_index_that_comes() {
+    let db = memory();
+    let table = open(&db, [by_mark()]);
+    fill(&table, &mut Model::new(), 0..20);
+    for name in ["t#by_mark#1", "t#gone#1", "t#comes#2", "u#gone#1"] {
+        db.keyspace(name).unwrap();
+    }
+    open(&db, [by_mark()]);
+    let kept = db.keyspaces().unwrap();
+    assert_eq!(kept, ["t", "t#", "t#by_mark#1", "t#comes#2", "u#gone#1"]);
+}
+
 #[test]
 fn duplicates_stop_a_unique_build_until_they_are_gone() {
     let (table, mut model) = (open(&memory(), []), Model::new());

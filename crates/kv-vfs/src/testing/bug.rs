@@ -139,8 +139,11 @@ pub const INGESTS: [(u8, &str, &str); 2] = [
     ),
 ];
 
+/// The commit of a transaction is acknowledged before it is synced.
+pub const COMMIT_NOT_SYNCED: u8 = 117;
+
 /// Those of transactions and indexes: number, name, and what it is.
-pub const TRANSACTIONS: [(u8, &str, &str); 4] = [
+pub const TRANSACTIONS: [(u8, &str, &str); 5] = [
     (
         RANGE_READS_NOT_VALIDATED,
         "RANGE_READS_NOT_VALIDATED",
@@ -160,6 +163,11 @@ pub const TRANSACTIONS: [(u8, &str, &str); 4] = [
         INDEX_WRITTEN_AFTER_ROW,
         "INDEX_WRITTEN_AFTER_ROW",
         "The entries of a row's indexes are written behind its transaction, not in it.",
+    ),
+    (
+        COMMIT_NOT_SYNCED,
+        "COMMIT_NOT_SYNCED",
+        "The commit of a transaction is acknowledged before it is synced.",
     ),
 ];
 
