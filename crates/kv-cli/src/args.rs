@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::form::Format;
-use crate::{backup, bench, load};
+use crate::{backup, bench, changes, load};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -95,6 +95,13 @@ Examples:
   kv dump > fruit.tsv
   kv dump --json --keyspace people > people.jsonl", long_about = DUMP_ABOUT)]
     Dump(Dump),
+    /// Print what was committed, batch by batch and in order, out of the log
+    #[command(after_help = "\
+Examples:
+  kv changes --json
+  kv changes --since 4711
+  kv changes --follow --consumer replica", long_about = changes::ABOUT)]
+    Changes(changes::Changes),
     /// List the named keyspaces
     #[command(after_help = "\
 Example:

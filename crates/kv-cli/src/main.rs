@@ -1,9 +1,9 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
-//! `maintain`, `backup`, `repair`, `inspect` and `bench` a group of commands. `form` knows how bytes are shown
-//! and given, `records` how a key and its value stand in a line of a file. `store` opens the store,
-//! `output` and `failure` are the ways out.
+//! `changes`, `maintain`, `backup`, `repair`, `inspect` and `bench` a group of commands. `form` knows how
+//! bytes are shown and given, `records` how a key and its value stand in a line of a file. `store`
+//! opens the store, `output` and `failure` are the ways out.
 //!
 //! Exit codes: 0 done; 1 the key, keyspace or store is not there; 2 wrong usage; 3 the store, a
 //! file or the input is damaged or refused. What went wrong is one line on standard error. A
@@ -13,6 +13,7 @@
 mod args;
 mod backup;
 mod bench;
+mod changes;
 mod data;
 mod dump;
 mod failure;
@@ -53,6 +54,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Load(args) => load::load(dir, args, &mut out),
         Command::Ingest(args) => load::ingest(dir, args, &mut out),
         Command::Dump(args) => dump::dump(dir, args, &mut out),
+        Command::Changes(args) => changes::changes(dir, args, &mut out),
         Command::Keyspaces => keyspaces::list(dir, &mut out),
         Command::DropKeyspace { name } => keyspaces::remove(dir, &name),
         Command::Flush => maintain::flush(dir),

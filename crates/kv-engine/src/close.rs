@@ -1,4 +1,5 @@
-//! Closing: everything to tables, the logs gone, the lock free when the call returns.
+//! Closing: everything to tables, the logs gone that no consumer needs, the lock free when the call
+//! returns.
 
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, Result};
@@ -70,7 +71,8 @@ impl Engine {
         self.install(edit, None)?;
         let prepared = writer.next_segment.lock().take().map(|segment| segment.number());
         let current = writer.log.segment_number();
-        self.remove_logs(prepared.into_iter().chain([current]));
+        self.remove_logs(prepared.into_iter());
+        self.release_log(current, self.publisher.visible(), self.has_consumers());
         self.fs
             .sync_dir(&self.dir)
             .map_err(|e| Error::io(format!("{}: sync failed", self.dir.display()), e))

@@ -1,6 +1,7 @@
 //! The facade: a cheap handle whose methods delegate.
 
 use crate::batch::WriteBatch;
+use crate::changes::Changes;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::keyspace::Keyspace;
@@ -446,6 +447,40 @@ impl Db {
     /// ```
     pub fn verify(&self) -> Result<VerifyReport> {
         self.handle.engine.verify(&mut |_| {})
+    }
+
+    /// The batches committed since the sequence number `seq` (that of a [`Change`](crate::Change)), in commit
+    /// order; 0 begins at the oldest one held. Transactions, expiries, range deletes and ingests
+    /// are among them; making a keyspace is not.
+    ///
+    /// They are read from the log, which is held as long as its writes are in memory, and longer
+    /// where a consumer is registered ([`Changes::acknowledge`]). What was written without a sync may be
+    /// among them and yet not survive a power cut. A store that was opened read-only
+    /// reads what is in the log beside a live writer, which may be about to make it durable.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` where a later change is not held any more; it names the oldest one that is.
+    ///
+    /// ```
+    /// # use kv_engine::{ChangeOp, Db, Options};
+    /// # let db = Db::in_memory(Options::default())?;
+    /// db.put("fruit", "apple")?;
+    /// let mut seq = 0;
+    /// for change in db.changes_since(seq)? {
+    ///     let change = change?;
+    ///     for op in change.ops {
+    ///         if let ChangeOp::Put { key, value, .. } = op {
+    ///             println!("{key:?} is now {value:?}");
+    ///         }
+    ///     }
+    ///     seq = change.seq;
+    /// }
+    /// assert_eq!(db.changes_since(seq)?.count(), 0);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
+    pub fn changes_since(&self, seq: u64) -> Result<Changes> {
+        self.handle.engine.changes_since(seq)
     }
 
     /// What the store has done and holds.

@@ -9,6 +9,7 @@
 //! | 1 | `catalog` | names of keyspaces | one commit, on create and drop only |
 //! | 2 | `next_segment` | the log segment made ahead of need | its creation |
 //! | 3 | `manifest` | the manifest file | its append and sync; no reader or writer waits for it |
+//! | 4 | inside `held` | logs that consumers need | the removal of logs |
 //! | 4 | `background.state` | which jobs run | no |
 //! | 5 | inside `log` | sequence numbers, the group buffer | reserving disk space, once a step |
 //! | 6 | inside `window` | what was committed lately, open transactions | no |
@@ -19,6 +20,7 @@
 //! the manifest's. Readers take no lock.
 
 use crate::background::Background;
+use crate::changes::Held;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events};
 use crate::health::Health;
@@ -80,6 +82,8 @@ pub(crate) struct Engine {
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
     pub(crate) limiter: Limiter,
+    /// The logs that are kept for consumers of changes.
+    pub(crate) held: Held,
     /// Whether someone has closed the store.
     pub(crate) closed: Mutex<bool>,
     pub(crate) threads: Mutex<Vec<Box<dyn Thread>>>,
@@ -244,12 +248,12 @@ impl Engine {
         self.background.wake_all();
     }
 
-    /// Counts tables and value files, dead ones that are still there, and closed logs.
+    /// Counts tables and value files, dead ones that are still there, and closed and held logs.
     pub(crate) fn count_disk(&self) {
         let view = self.view.load();
         let logs: u64 = view.sealed.iter().map(|buffer| buffer.logged()).sum();
         let live = view.version.total_size() + view.version.value_size();
-        let bytes = live + self.background.dead_bytes() + logs;
+        let bytes = live + self.background.dead_bytes() + logs + self.held.bytes();
         self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 }

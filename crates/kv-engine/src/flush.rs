@@ -112,6 +112,8 @@ impl Engine {
             self.discard(&made);
             return Err(error);
         }
+        let consumers = self.sync_for_consumers(self.writer()?);
+        let consumers = consumers.inspect_err(|_| self.discard(&made))?;
         let logs = self.logs_behind(buffer);
         let edit = VersionEdit {
             last_seq: Some(buffer.last_seq()),
@@ -121,7 +123,7 @@ impl Engine {
         };
         self.install_made(edit, Some(buffer), &made)?;
         self.writer()?.log.release_until(buffer.log);
-        self.remove_logs(std::iter::once(buffer.log));
+        self.release_log(buffer.log, buffer.last_seq(), consumers);
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         self.counters.flush_bytes.fetch_add(made.bytes(), Ordering::Relaxed);
         self.counters.value_flush_bytes.fetch_add(made.value_bytes(), Ordering::Relaxed);

@@ -101,6 +101,11 @@ impl Engine {
         Ok(())
     }
 
+    /// Shows every named keyspace.
+    pub(crate) fn each_space(&self, mut show: impl FnMut(&Space)) {
+        self.catalog.lock().spaces.values().for_each(|space| show(space));
+    }
+
     /// The names of the keyspaces, sorted.
     pub(crate) fn space_names(&self) -> Result<Vec<String>> {
         self.health.check_open()?;

@@ -27,12 +27,14 @@
 //! Where things are: `write` takes a write through log and memtable, `read` looks through
 //! memtables and tables, `transaction` compares what was read with what was committed meanwhile,
 //! `flush` and `compaction` move data down the levels, `background` decides which of these runs
-//! when, `open` recovers; `stats` and `events` tell of it.
+//! when, `open` recovers; `changes` reads
+//! back what was committed; `stats` and `events` tell of it.
 #![forbid(unsafe_code)]
 
 mod background;
 mod backup;
 mod batch;
+mod changes;
 mod checkpoint;
 mod close;
 mod compaction;
@@ -76,6 +78,7 @@ struct Guide;
 pub use backup::{BackupDir, BackupPoint, BackupReport, BackupTarget, Backups, Removed};
 pub use batch::WriteBatch;
 pub use bytes::Bytes;
+pub use changes::{Change, ChangeOp, Changes};
 pub use db::Db;
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventListener};

@@ -44,6 +44,11 @@ impl Space {
         space.as_ref().map_or(DEFAULT_PREFIX, |space| &space.prefix)
     }
 
+    /// The keyspace's number.
+    pub(crate) fn id(&self) -> u64 {
+        kv_core::Take::new(&self.prefix).varint().unwrap_or(DEFAULT_ID)
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         self.prefix == DEFAULT_PREFIX
     }

@@ -198,6 +198,7 @@ pub struct Stats {
     pub(crate) dead_value_bytes: u64,
     pub(crate) log: kv_wal::LogStats,
     pub(crate) log_bytes: u64,
+    pub(crate) held_log_bytes: u64,
     pub(crate) settings: String,
     /// Why writes are refused or background work fails, empty where neither.
     pub(crate) trouble: String,
@@ -259,6 +260,7 @@ impl crate::engine::Engine {
             dead_value_bytes: values.iter().map(|file| file.dead()).sum(),
             log: self.writer.as_ref().map(|w| w.log.stats()).unwrap_or_default(),
             log_bytes: view.buffers().map(|buffer| buffer.logged()).sum(),
+            held_log_bytes: self.held.bytes(),
             settings: self.options.summary(),
             trouble: self.trouble(),
             read_only: self.writer.is_none(),

@@ -71,10 +71,17 @@ impl Engine {
     }
 
     /// Checks the logs of all memtables: of those that wait to be written out everything, of the
-    /// active one what a sync has made durable.
+    /// active one, and of those that are kept for consumers of changes, what a sync has made durable.
     fn verify_own_logs(&self, view: &View, report: &mut VerifyReport) -> Result<()> {
         for buffer in view.sealed.iter().rev().filter(|buffer| buffer.log > 0) {
             self.verify_log(buffer.log, Promise::Whole, report)?;
+        }
+        for log in self.held.numbers() {
+            let path = FileName::Log(log).path(&self.dir);
+            // It may go meanwhile: a consumer needs it no longer.
+            if let Err(error) = logs::check(&*self.fs, &path, log, Promise::Synced, report) {
+                report.take(error)?;
+            }
         }
         match view.active.log {
             0 => Ok(()),

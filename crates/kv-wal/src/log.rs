@@ -23,8 +23,8 @@
 use crate::ahead;
 use crate::answers::{Appended, LogStats, Position};
 use crate::error::{Error, Result};
-use crate::frame::{Predecessor, RecordKind, START_LEN};
-use crate::segment::Segment;
+use crate::frame::{HEADER_LEN, Predecessor, RecordKind, START_LEN};
+use crate::segment::{Segment, payload_len};
 use crate::state::{Closed, Current, State};
 use crate::turn::{Calls, Turn};
 use kv_vfs::FsFileExt;
@@ -282,7 +282,24 @@ impl Log {
     /// [`Log::roll`], where `held` also says which sequence number the next append gets: a greater
     /// one leaves out those between, which no record will have.
     pub fn roll_ahead<T>(&self, next: Segment, held: impl FnOnce(u64) -> (T, u64)) -> Result<T> {
-        let next = Current::new(next, 0, &self.options)?;
+        self.roll_with(next, &[], held)
+    }
+
+    /// [`Log::roll_ahead`] with a first record in the new segment: it has the concatenation of
+    /// `record` and the sequence number that `held` answers. Nothing comes between. An empty one is none.
+    pub fn roll_with<T>(
+        &self,
+        next: Segment,
+        record: &[&[u8]],
+        held: impl FnOnce(u64) -> (T, u64),
+    ) -> Result<T> {
+        let mut next = Current::new(next, 0, &self.options)?;
+        let start = (HEADER_LEN + START_LEN) as u64;
+        let len = payload_len(next.segment.path(), start, record)?;
+        if len > 0 {
+            let end = start + HEADER_LEN as u64 + u64::from(len);
+            next.space.reserve(next.segment.file(), next.segment.path(), end)?;
+        }
         let mut state = self.state.lock();
         state.check_open()?;
         while state.write.is_running() {
@@ -313,6 +330,10 @@ impl Log {
         let buffer = state.take_buffer();
         let payload = Predecessor::encode(Some(&predecessor));
         state.frame(RecordKind::Start, &[&payload], START_LEN as u32);
+        if len > 0 {
+            state.frame(RecordKind::Data, record, len);
+            state.next_seq += 1;
+        }
         let offset = predecessor.length - buffer.len() as u64;
         let calls = self.write_out(&mut state, &old.segment, buffer, offset, end);
         let outcome = state.check();

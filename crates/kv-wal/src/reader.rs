@@ -28,7 +28,8 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-/// What comes next in a file. All but a record are final, and are answered again and again.
+/// What comes next in a file. All but a record are final, and are answered again and again until
+/// the reader is told to [look again](RecordReader::look_again).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A record.
@@ -100,6 +101,24 @@ impl RecordReader {
     /// The running checksum over the records read.
     pub fn checksum(&self) -> u32 {
         self.checksum
+    }
+
+    /// Reads on in a file that may have been written to since: what comes next is looked for anew.
+    /// What was read stays read.
+    pub fn look_again(&mut self) -> Result<()> {
+        self.window.look_again()?;
+        self.ending = None;
+        Ok(())
+    }
+
+    /// Whether nothing was written behind the last record, as far as the next record's header. A
+    /// cheap look at a file that others write to: an end that is only known from this may be damage.
+    pub fn is_unwritten(&mut self) -> Result<bool> {
+        if self.ended {
+            return Ok(true);
+        }
+        let header = self.window.header(self.offset)?;
+        Ok(header.is_none_or(|bytes| bytes.iter().all(|byte| *byte == 0)))
     }
 
     /// The next record, or why there is none. An error of the operating system, and a record of a

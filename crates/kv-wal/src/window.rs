@@ -12,7 +12,7 @@ pub(crate) const WINDOW: usize = 256 << 10;
 /// What is read at once where zeros are expected.
 const ZEROS: usize = 64 << 10;
 
-/// Reads a file whose length does not change.
+/// Reads a file as it is, until it is told to look again.
 #[derive(Debug)]
 pub(crate) struct Window {
     file: Arc<dyn FsFile>,
@@ -31,6 +31,16 @@ impl Window {
         let len = file.len().map_err(|e| Error::io(path, "read the length of", e))?;
         let (path, buffer) = (path.into(), Vec::new());
         Ok(Window { file, path, len, buffer, start: 0, zeros: len, exact: false })
+    }
+
+    /// Forgets what was read: the file may have grown, and been written to.
+    pub(crate) fn look_again(&mut self) -> Result<()> {
+        self.len = self.file.len().map_err(|e| Error::io(&self.path, "read the length of", e))?;
+        self.buffer.clear();
+        self.start = 0;
+        self.zeros = self.len;
+        self.exact = false;
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -4,6 +4,7 @@
 mod backups;
 mod bench;
 mod bytes_and_forms;
+mod changes;
 mod damage;
 mod endings;
 mod keys_and_values;

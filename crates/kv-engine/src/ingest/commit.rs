@@ -5,6 +5,7 @@
 //! changing it is held. By then it holds little: it was written out before.
 
 use super::Built;
+use crate::changes::ingest_mark;
 use crate::compaction::flush_level;
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, Result};
@@ -173,9 +174,11 @@ impl Engine {
         let buffer = &shut.buffer;
         let active = self.buffer_behind(buffer, log, 0);
         let end = [built.last.as_ref(), &[0]].concat();
-        let rolled = writer.log.roll_ahead(segment, |_| {
+        // The log says so too, for those who read the changes from it.
+        let mark = ingest_mark(&built.first, &built.last);
+        let rolled = writer.log.roll_with(segment, &[mark.as_bytes()], |_| {
             self.note_range(built.seq, &built.first, &end);
-            ((), built.seq + 1)
+            ((), built.seq)
         });
         if let Err(error) = rolled {
             self.let_in(writer, shut);
@@ -200,7 +203,7 @@ impl Engine {
         match &installed {
             Ok(_) => {
                 writer.log.release_until(buffer.log);
-                self.remove_logs(std::iter::once(buffer.log));
+                self.release_log(buffer.log, buffer.last_seq(), self.has_consumers());
                 self.counters.flush_bytes.fetch_add(ready.flushed.bytes(), Ordering::Relaxed);
                 self.note_made(&ready.flushed, 0);
                 self.note_made(&built.made, ready.level);

@@ -1,6 +1,7 @@
 //! The directory of a store: making it, locking it, listing it, cleaning it.
 
 use super::Opening;
+use crate::changes::HeldLog;
 use crate::error::{Error, ErrorKind, Result};
 use kv_manifest::{FileName, Version};
 use kv_vfs::testing::{bug, planted};
@@ -134,15 +135,22 @@ impl Opening {
         }
     }
 
-    /// Removes what the new manifest does not name: replayed logs, tables and value files of cut
+    /// Removes what the new manifest does not name, but the logs that are held for consumers of
+    /// changes: replayed logs, tables and value files of cut
     /// flushes and compactions, temporary files. Called after the switch is durable. Older manifests went
     /// with the switch.
-    pub(super) fn clean_up(&self, files: &Files, version: &Version) -> Result<()> {
+    pub(super) fn clean_up(
+        &self,
+        files: &Files,
+        version: &Version,
+        held: &[HeldLog],
+    ) -> Result<()> {
         let live: HashSet<u64> = version.numbers().collect();
         for name in &files.names {
             let dead = match name {
                 FileName::Table(number) | FileName::Values(number) => !live.contains(number),
-                FileName::Log(_) | FileName::Temp => true,
+                FileName::Log(number) => held.iter().all(|log| log.number != *number),
+                FileName::Temp => true,
                 _ => false,
             };
             if dead {

@@ -44,7 +44,7 @@ impl Opening {
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
         let needed = |name: &FileName| matches!(name, FileName::Log(number) if *number >= floor);
         let names = files.names.iter().copied().filter(|name| !needed(name)).collect();
-        self.clean_up(&Files { names, max_number: files.max_number }, &version)?;
+        self.clean_up(&Files { names, max_number: files.max_number }, &version, &[])?;
         let log =
             Log::start(segment, replay.end_of_last, last_seq + 1, self.options.log_options())?;
         buffers.push(self.buffer(log_number));

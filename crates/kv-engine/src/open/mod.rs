@@ -4,6 +4,7 @@
 //! Numbered invariants: docs/design/recovery.md.
 
 mod files;
+mod held;
 #[cfg(kv_harness)]
 mod keep_logs;
 mod recover;
@@ -12,6 +13,7 @@ pub(crate) mod replay;
 pub(crate) use recover::new_db_id;
 
 use crate::background::{Background, worker};
+use crate::changes::{Held, HeldLog};
 use crate::engine::{Engine, Writer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events};
@@ -205,7 +207,9 @@ impl Opening {
         if let Some(cut) = &recovered.cut {
             self.keep_cut(cut)?;
         }
-        engine.writer = Some(self.switch(recovered, &files, engine.publisher.visible())?);
+        let held = self.held_logs(&files, &recovered)?;
+        engine.writer = Some(self.switch(recovered, &files, engine.publisher.visible(), &held)?);
+        engine.hold_found(held, last_seq);
         Ok(engine)
     }
 
@@ -216,6 +220,7 @@ impl Opening {
         recovered: recover::Recovered,
         files: &files::Files,
         last_seq: SeqNo,
+        held: &[HeldLog],
     ) -> Result<Writer> {
         let recover::Recovered { mut state, log_number, next_file, .. } = recovered;
         let numbers = AtomicU64::new(next_file);
@@ -227,7 +232,7 @@ impl Opening {
         state.next_file = numbers.load(Ordering::Relaxed);
         let version = Arc::clone(&state.version);
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
-        self.clean_up(files, &version)?;
+        self.clean_up(files, &version, held)?;
         let log = Log::start(segment, None, last_seq + 1, self.options.log_options())?;
         Ok(Writer {
             log,
@@ -272,6 +277,7 @@ impl Opening {
             events: Events::new(&self.options),
             disk_bytes: AtomicU64::new(0),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),
+            held: Held::new(parts.last_seq),
             closed: Mutex::new(false),
             threads: Mutex::default(),
             lock: Mutex::new(parts.lock),

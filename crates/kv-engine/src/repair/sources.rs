@@ -6,6 +6,7 @@
 use super::Repair;
 use super::on_demand::OnDemand;
 use super::report::Part;
+use crate::changes::CONSUMERS;
 use crate::error::{Error, ErrorKind, Result};
 use bytes::Bytes;
 use kv_core::RangeTombstone;
@@ -40,6 +41,10 @@ impl Found {
         let mut ours = false;
         for entry in &entries {
             match FileName::parse(&entry.name) {
+                None if entry.name == CONSUMERS => {
+                    let kept = "how far consumers of changes had come, left out: they begin anew";
+                    notes.push(format!("{}: {kept}", entry.name));
+                }
                 _ if entry.kind != FileKind::File => {
                     notes.push(format!("{}: not a file, left out", entry.name));
                 }

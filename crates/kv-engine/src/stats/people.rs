@@ -102,7 +102,11 @@ impl Stats {
             Bytes(self.log.bytes),
             self.log.writes,
             self.log.syncs
-        )
+        )?;
+        if self.held_log_bytes > 0 {
+            writeln!(f, "held        {} of logs for consumers", Bytes(self.held_log_bytes))?;
+        }
+        Ok(())
     }
 
     fn fmt_work(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -95,6 +95,7 @@ impl Stats {
                 self.running_jobs as u64,
             ),
             ("live_log_bytes", "Bytes of logs not yet in tables.", self.log_bytes),
+            ("held_log_bytes", "Bytes of logs kept for consumers.", self.held_log_bytes),
             ("table_bytes", "Bytes of tables.", self.table_bytes()),
             ("level0_runs", "Sorted runs on level 0.", self.level0_runs as u64),
             (

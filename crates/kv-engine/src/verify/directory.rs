@@ -2,6 +2,7 @@
 
 use super::logs::{Promise, check};
 use super::{VerifyReport, check_table};
+use crate::changes::CONSUMERS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::open;
 use crate::options::Options;
@@ -176,6 +177,11 @@ pub(super) fn list(
             Some(parsed) if entry.kind != FileKind::File => {
                 report.note(format!("{name}: not a file, though {parsed} is a name of the store"));
             }
+            Some(FileName::Log(number)) if !counts(FileName::Log(number)) => {
+                report.note(format!(
+                    "{name}: its writes are in tables; it is kept for consumers of changes, or dead"
+                ));
+            }
             Some(parsed) if !counts(parsed) => {
                 report.note(format!("{name}: the manifest does not count it (any more)"));
             }
@@ -192,6 +198,7 @@ pub(super) fn list(
             None if name.ends_with(".log.cut") => {
                 report.note(format!("{name}: a log whose end was cut when the store was opened"));
             }
+            None if name == CONSUMERS => {}
             None => report.note(format!("{name}: unknown; no file of the store has such a name")),
         }
     }

@@ -298,8 +298,13 @@ impl Engine {
         let used = self.disk_bytes.load(std::sync::atomic::Ordering::Relaxed)
             + self.view.load().active.logged()
             + making;
+        // What is kept for consumers of changes gives way to what is written.
         if used < limit {
             return Ok(());
+        }
+        if self.give_held_up() {
+            self.count_disk();
+            return self.refuse_over_disk_limit(making);
         }
         let message = format!(
             "the store holds {used} bytes and its disk_limit is {limit}; delete data and compact, \

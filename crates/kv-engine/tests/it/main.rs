@@ -11,6 +11,7 @@
 mod background;
 mod backup;
 mod batches;
+mod changes;
 mod checkpoint;
 mod child;
 mod close;
