@@ -28,7 +28,9 @@ impl Engine {
             thread.join();
         }
         self.reclaim();
-        self.tables.close();
+        if !self.shares_files {
+            self.tables.close();
+        }
         self.view.change(View::closed);
         self.lock.lock().take();
         drop(closed);

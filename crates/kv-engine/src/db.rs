@@ -83,7 +83,7 @@ impl Db {
         Db::open("/store", options.file_system(Arc::new(fs)))
     }
 
-    fn over(engine: Arc<Engine>) -> Db {
+    pub(crate) fn over(engine: Arc<Engine>) -> Db {
         let space = Space::new(engine.id, DEFAULT_ID, "");
         Db { handle: Arc::new(Handle { engine }), space }
     }

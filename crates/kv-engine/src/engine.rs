@@ -88,6 +88,8 @@ pub(crate) struct Engine {
     pub(crate) closed: Mutex<bool>,
     pub(crate) threads: Mutex<Vec<Box<dyn Thread>>>,
     pub(crate) lock: Mutex<Option<Box<dyn FsLock>>>,
+    /// Its open files are those of other stores too: a close leaves them open.
+    pub(crate) shares_files: bool,
 }
 
 impl Engine {

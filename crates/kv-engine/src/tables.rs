@@ -10,7 +10,7 @@ use kv_sstable::{BlockCache, Table};
 use kv_vfs::testing::{bug, planted};
 use kv_vfs::{Fs, Mode};
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,12 +131,17 @@ impl Tables {
     /// Opens every file of a version and keeps it open, whatever the limit on open files: for a
     /// reader beside a writer that may remove them.
     pub(crate) fn hold_all(&self, version: &Version) -> Result<()> {
-        for (_, meta) in version.files() {
+        self.hold_new(version, &HashSet::new())
+    }
+
+    /// [`Tables::hold_all`] for the files whose numbers are not among `held`.
+    pub(crate) fn hold_new(&self, version: &Version, held: &HashSet<u64>) -> Result<()> {
+        for (_, meta) in version.files().filter(|(_, meta)| !held.contains(&meta.number)) {
             let table = self.open(meta)?;
             let used = AtomicU64::new(0);
             self.shard(meta.number)?.write().insert(meta.number, Open { table, used });
         }
-        self.values.hold_all(version)
+        self.values.hold_new(version, held)
     }
 
     /// Opens the file anew, as it is now, past the handles that are open.

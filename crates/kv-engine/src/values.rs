@@ -7,7 +7,7 @@ use kv_manifest::{FileName, ValueMeta, Version};
 use kv_sstable::{BlockCache, StoredValue, ValueFile};
 use kv_vfs::{Fs, FsFile, Mode};
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -157,9 +157,9 @@ impl ValueFiles {
     }
 
     /// Opens every value file of a version and keeps it open, whatever the limit on open files:
-    /// for a reader beside a writer that may remove them.
-    pub(crate) fn hold_all(&self, version: &Version) -> Result<()> {
-        for values in version.values() {
+    /// for a reader beside a writer that may remove them. Those that are among `held` are open.
+    pub(crate) fn hold_new(&self, version: &Version, held: &HashSet<u64>) -> Result<()> {
+        for values in version.values().iter().filter(|v| !held.contains(&v.meta.number)) {
             let file = self.open(&values.meta)?;
             let used = AtomicU64::new(0);
             self.open.write().insert(values.meta.number, Open { file, used });

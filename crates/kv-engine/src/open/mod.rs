@@ -4,12 +4,14 @@
 //! Numbered invariants: docs/design/recovery.md.
 
 mod files;
+mod follow;
 mod held;
 #[cfg(kv_harness)]
 mod keep_logs;
 mod recover;
 pub(crate) mod replay;
 
+pub(crate) use follow::Following;
 pub(crate) use recover::new_db_id;
 
 use crate::background::{Background, worker};
@@ -70,6 +72,19 @@ pub(crate) fn open(path: &Path, options: Options) -> Result<Arc<Engine>> {
     }
     engine.events.hand_over();
     Ok(engine)
+}
+
+/// Opens the store in `path` to be followed, and looks for the first time.
+pub(crate) fn follow(path: &Path, options: Options) -> Result<(Following, Arc<Engine>)> {
+    options.check()?;
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("the path of the store is empty"));
+    }
+    let mut following = Following::new(Opening::new(path, options));
+    match following.look()? {
+        Some(engine) => Ok((following, engine)),
+        None => Err(Error::new(ErrorKind::Io, MOVED)),
+    }
 }
 
 /// What every step of an open needs.
@@ -281,6 +296,7 @@ impl Opening {
             closed: Mutex::new(false),
             threads: Mutex::default(),
             lock: Mutex::new(parts.lock),
+            shares_files: false,
         };
         engine.measure();
         engine

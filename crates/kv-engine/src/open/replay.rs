@@ -6,7 +6,7 @@ use crate::limits;
 use crate::space::DEFAULT_PREFIX;
 use crate::stats::Counters;
 use crate::write::buffer::WriteBuffer;
-use kv_core::{Kind, MAX_SEQ, MAX_VARINT_LEN, Op, SeqNo, decode_batch};
+use kv_core::{Kind, MAX_SEQ, MAX_VARINT_LEN, Op, Ops, SeqNo, decode_batch};
 use kv_manifest::{FileName, State};
 use kv_vfs::testing::{bug, planted};
 use kv_wal::{Replay, SegmentFile};
@@ -42,45 +42,21 @@ impl<'a> Filler<'a> {
     /// Inserts one batch. Batches that the tables hold already are skipped.
     /// Answers how many sequence numbers the batch takes.
     pub(crate) fn add(&mut self, first: SeqNo, payload: &[u8]) -> Result<u64> {
-        let malformed =
-            |e| Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"));
-        let ops = decode_batch(payload).map_err(malformed)?;
-        let count = u64::from(ops.remaining());
-        let beyond = || Error::corrupt("a log record has a sequence number beyond the last one");
-        let last = first.checked_add(count).filter(|end| *end <= MAX_SEQ).ok_or_else(beyond)?;
-        let known = last - 1 <= self.last_seq && !planted(bug::STALE_RECORD_BELIEVED);
-        if count == 0 || known {
-            return Ok(count);
+        let Some(batch) = Batch::read(first, payload)? else { return Ok(0) };
+        let known = batch.last <= self.last_seq && !planted(bug::STALE_RECORD_BELIEVED);
+        if known {
+            return Ok(batch.count);
         }
-        let mut bound = 0usize;
-        for op in ops.clone() {
-            let op = op.map_err(malformed)?;
-            // Stored keys and range ends are a little longer than user keys.
-            let key_len = op.key.len().saturating_sub(2 * MAX_VARINT_LEN);
-            if let Some(reason) = limits::refuse(key_len, op.value.len().saturating_sub(8)) {
-                return Err(Error::corrupt(format!("a log record breaks a limit: {reason}")));
-            }
-            bound = bound.saturating_add(WriteBuffer::bound(op.key.len(), op.value.len()));
-        }
-        if bound > limits::MAX_BATCH_MEMORY {
-            return Err(Error::corrupt("a log record needs more memory than any batch may"));
-        }
-        if !self.buffer.admit(bound, 0) {
+        if !self.buffer.admit(batch.bound, 0) {
             self.hand_over()?;
-            self.buffer = self.opening.buffer_for(bound);
-            if !self.buffer.admit(bound, 0) {
+            self.buffer = self.opening.buffer_for(0, batch.bound);
+            if !self.buffer.admit(batch.bound, 0) {
                 return Err(Error::invalid("a logged batch is too large for memory"));
             }
         }
-        // Every one was readable above.
-        let ops = ops.map_while(std::result::Result::ok).map(|op| {
-            let dropped = op.kind == Kind::RangeDelete && planted(bug::RANGE_DELETE_NOT_REPLAYED);
-            // An empty range deletes nothing.
-            if dropped { Op { value: op.key, ..op } } else { op }
-        });
-        self.buffer.apply_all(first, ops);
-        self.last_seq = last - 1;
-        self.buffer.leave();
+        let (count, last) = (batch.count, batch.last);
+        batch.apply(&self.buffer, first);
+        self.last_seq = last;
         Ok(count)
     }
 
@@ -99,11 +75,82 @@ impl<'a> Filler<'a> {
     }
 }
 
+/// A logged batch that was found sound, but for its place.
+struct Batch<'a> {
+    ops: Ops<'a>,
+    count: u64,
+    /// Its last sequence number.
+    last: SeqNo,
+    /// The most memtable bytes that it takes.
+    bound: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// Checks every operation; `None` where there is none.
+    fn read(first: SeqNo, payload: &'a [u8]) -> Result<Option<Batch<'a>>> {
+        let malformed =
+            |e| Error::corrupt(format!("a log record with a good checksum holds a bad batch: {e}"));
+        let ops = decode_batch(payload).map_err(malformed)?;
+        let count = u64::from(ops.remaining());
+        let beyond = || Error::corrupt("a log record has a sequence number beyond the last one");
+        let end = first.checked_add(count).filter(|end| *end <= MAX_SEQ).ok_or_else(beyond)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut bound = 0usize;
+        for op in ops.clone() {
+            let op = op.map_err(malformed)?;
+            // Stored keys and range ends are a little longer than user keys.
+            let key_len = op.key.len().saturating_sub(2 * MAX_VARINT_LEN);
+            if let Some(reason) = limits::refuse(key_len, op.value.len().saturating_sub(8)) {
+                return Err(Error::corrupt(format!("a log record breaks a limit: {reason}")));
+            }
+            bound = bound.saturating_add(WriteBuffer::bound(op.key.len(), op.value.len()));
+        }
+        if bound > limits::MAX_BATCH_MEMORY {
+            return Err(Error::corrupt("a log record needs more memory than any batch may"));
+        }
+        Ok(Some(Batch { ops, count, last: end - 1, bound }))
+    }
+
+    /// Inserts it where it was admitted.
+    fn apply(self, buffer: &WriteBuffer, first: SeqNo) {
+        // Every one was readable above.
+        let ops = self.ops.map_while(std::result::Result::ok).map(|op| {
+            let dropped = op.kind == Kind::RangeDelete && planted(bug::RANGE_DELETE_NOT_REPLAYED);
+            // An empty range deletes nothing.
+            if dropped { Op { value: op.key, ..op } } else { op }
+        });
+        buffer.apply_all(first, ops);
+        buffer.leave();
+    }
+}
+
 impl Opening {
-    /// An empty memtable with room for a batch of `bound` bytes.
-    fn buffer_for(&self, bound: usize) -> Arc<WriteBuffer> {
+    /// Inserts a logged batch into `active`; where that is full, into a new one, which is answered.
+    pub(super) fn insert(
+        &self,
+        active: &Arc<WriteBuffer>,
+        first: SeqNo,
+        payload: &[u8],
+    ) -> Result<Option<Arc<WriteBuffer>>> {
+        let Some(batch) = Batch::read(first, payload)? else { return Ok(None) };
+        if active.admit(batch.bound, 0) {
+            batch.apply(active, first);
+            return Ok(None);
+        }
+        let next = self.buffer_for(active.log, batch.bound);
+        if !next.admit(batch.bound, 0) {
+            return Err(Error::invalid("a logged batch is too large for memory"));
+        }
+        batch.apply(&next, first);
+        Ok(Some(next))
+    }
+
+    /// An empty memtable for the writes of segment `log`, with room for a batch of `bound` bytes.
+    fn buffer_for(&self, log: u64, bound: usize) -> Arc<WriteBuffer> {
         let limit = self.options.memtable_limit() as usize;
-        WriteBuffer::new(0, limit, bound, u64::MAX, DEFAULT_PREFIX, &self.pool)
+        WriteBuffer::new(log, limit, bound, u64::MAX, DEFAULT_PREFIX, &self.pool)
     }
 
     /// The log segments to be replayed. Every one that the manifest names must be there.
