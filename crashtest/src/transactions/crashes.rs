@@ -23,7 +23,7 @@ const SEEDS: u64 = 24;
 const STEPS: usize = 400;
 /// The power is cut at every so many calls. Threads do not meet the same way twice, so over the
 /// seeds the cuts come to every step of a commit.
-const EVERY: u64 = 17;
+const EVERY: u64 = 11;
 
 /// What a power cut would have left.
 struct Image {
@@ -53,9 +53,9 @@ pub(super) fn run(from: u64) -> Row {
             break;
         }
     }
-    row.floor = SEEDS * 10;
+    row.floor = SEEDS * 4;
     // Cuts beside a commit that is under way: it may be there and may not.
-    row.distinct = Some((behind, SEEDS));
+    row.distinct = Some((behind, SEEDS / 4));
     row.notes.push(format!(
         "{commits} commits; {behind} cuts left a commit that was not acknowledged yet"
     ));
