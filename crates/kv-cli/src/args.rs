@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::form::Format;
-use crate::{backup, bench, changes, load};
+use crate::{backup, bench, changes, inspect, load, pages};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -168,8 +168,8 @@ Examples:
   kv inspect wal data/000007.log
   kv inspect manifest data/MANIFEST-000004
   kv inspect table data/000012.sst --entries
-  kv inspect values data/000013.val --entries", long_about = INSPECT_ABOUT)]
-    Inspect(InspectWhat),
+  kv inspect values data/000013.val --entries", long_about = inspect::ABOUT)]
+    Inspect(inspect::What),
     /// Measure how fast the store is here: the workloads of db_bench and YCSB
     #[command(after_help = bench::args::examples(), long_about = bench::args::about())]
     Bench(Box<bench::args::Bench>),
@@ -181,6 +181,12 @@ Examples:
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
+    },
+    /// Write the manual pages of all commands to a directory
+    #[command(after_help = pages::MAN_EXAMPLES)]
+    Man {
+        /// The directory; made where it is not there
+        dir: PathBuf,
     },
 }
 
@@ -213,60 +219,6 @@ opened and verified before the command ends.
 What was lost is printed file by file, and written beside the new store with the ending \
 .repair.txt. Where the manifest is damaged, deleted keys may return, which the report then says. \
 The exit code is 0 when nothing is lost and 3 when something is, or may be.";
-
-const INSPECT_ABOUT: &str = "\
-Print a file of a store as annotated text
-
-Each part stands with its offset, its fields and their meaning. Of a damaged file the readable \
-parts are shown, and the others as DAMAGED; the exit code is then 3. Keys are shown with what is \
-not ASCII escaped; values only with --values.";
-
-/// Which kind of file.
-#[derive(Debug, Subcommand)]
-pub(crate) enum InspectWhat {
-    /// A log: its records and their batches
-    #[command(after_help = "\
-Examples:
-  kv inspect wal data/000007.log
-  kv inspect wal data/000007.log --entries")]
-    Wal(Inspect),
-    /// A manifest: its snapshot and its edits
-    #[command(after_help = "\
-Example:
-  kv inspect manifest data/MANIFEST-000004")]
-    Manifest {
-        /// The file
-        file: PathBuf,
-    },
-    /// A table: index, filter, range tombstones, properties, footer
-    #[command(after_help = "\
-Examples:
-  kv inspect table data/000012.sst
-  kv inspect table data/000012.sst --blocks
-  kv inspect table data/000012.sst --entries --values")]
-    Table(Inspect),
-    /// A value file: long values, apart from their keys
-    #[command(after_help = "\
-Examples:
-  kv inspect values data/000013.val --entries
-  kv inspect values data/000013.val --values")]
-    Values(Inspect),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Inspect {
-    /// The file
-    pub(crate) file: PathBuf,
-    /// Every block of a table, every field of a record's header
-    #[arg(long)]
-    pub(crate) blocks: bool,
-    /// Every entry, with its key
-    #[arg(long)]
-    pub(crate) entries: bool,
-    /// Every entry, with its key and its value
-    #[arg(long)]
-    pub(crate) values: bool,
-}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Repair {

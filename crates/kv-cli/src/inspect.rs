@@ -1,29 +1,84 @@
 //! `inspect`: a file of a store as text.
 
-use crate::args::{Inspect, InspectWhat};
 use crate::failure::Failure;
 use crate::output::Output;
+use clap::Subcommand;
 use kv_engine::Options;
 use serde_json::Map;
 use std::fmt;
+use std::path::PathBuf;
 
-pub(crate) fn inspect(args: InspectWhat, out: &mut Output) -> Result<(), Failure> {
+pub(crate) const ABOUT: &str = "\
+Print a file of a store as annotated text
+
+Each part stands with its offset, its fields and their meaning. Of a damaged file the readable \
+parts are shown, and the others as DAMAGED; the exit code is then 3. Keys are shown with what is \
+not ASCII escaped; values only with --values.";
+
+/// Which kind of file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum What {
+    /// A log: its records and their batches
+    #[command(after_help = "\
+Examples:
+  kv inspect wal data/000007.log
+  kv inspect wal data/000007.log --entries")]
+    Wal(Inspect),
+    /// A manifest: its snapshot and its edits
+    #[command(after_help = "\
+Example:
+  kv inspect manifest data/MANIFEST-000004")]
+    Manifest {
+        /// The file
+        file: PathBuf,
+    },
+    /// A table: index, filter, range tombstones, properties, footer
+    #[command(after_help = "\
+Examples:
+  kv inspect table data/000012.sst
+  kv inspect table data/000012.sst --blocks
+  kv inspect table data/000012.sst --entries --values")]
+    Table(Inspect),
+    /// A value file: long values, apart from their keys
+    #[command(after_help = "\
+Examples:
+  kv inspect values data/000013.val --entries
+  kv inspect values data/000013.val --values")]
+    Values(Inspect),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// The file
+    file: PathBuf,
+    /// Every block of a table, every field of a record's header
+    #[arg(long)]
+    blocks: bool,
+    /// Every entry, with its key
+    #[arg(long)]
+    entries: bool,
+    /// Every entry, with its key and its value
+    #[arg(long)]
+    values: bool,
+}
+
+pub(crate) fn inspect(args: What, out: &mut Output) -> Result<(), Failure> {
     let options = Options::default();
     let mut text = Text { json: out.json, out, line: String::new(), failure: None };
     let (file, damaged) = match args {
-        InspectWhat::Wal(args) => {
+        What::Wal(args) => {
             let damaged = kv_engine::inspect_wal(&args.file, &options, detail(&args), &mut text);
             (args.file, damaged)
         }
-        InspectWhat::Manifest { file } => {
+        What::Manifest { file } => {
             let damaged = kv_engine::inspect_manifest(&file, &options, &mut text);
             (file, damaged)
         }
-        InspectWhat::Values(args) => {
+        What::Values(args) => {
             let damaged = kv_engine::inspect_values(&args.file, &options, detail(&args), &mut text);
             (args.file, damaged)
         }
-        InspectWhat::Table(args) => {
+        What::Table(args) => {
             let damaged = kv_engine::inspect_table(&args.file, &options, detail(&args), &mut text);
             (args.file, damaged)
         }

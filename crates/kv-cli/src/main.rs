@@ -23,6 +23,7 @@ mod keyspaces;
 mod load;
 mod maintain;
 mod output;
+mod pages;
 mod progress;
 mod records;
 mod repair;
@@ -30,7 +31,7 @@ mod scan;
 mod store;
 
 use args::{Args, Command};
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use failure::Failure;
 use output::Output;
 use std::process::ExitCode;
@@ -67,14 +68,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Repair(args) => repair::repair(args, &mut out),
         Command::Inspect(what) => inspect::inspect(what, &mut out),
         Command::Bench(args) => bench::bench(*args, &mut out),
-        Command::Completions { shell } => completions(shell, &mut out),
+        Command::Completions { shell } => pages::completions(shell, &mut out),
+        Command::Man { dir } => pages::man(&dir),
     }?;
     out.finish()
-}
-
-fn completions(shell: clap_complete::Shell, out: &mut Output) -> Result<(), Failure> {
-    // Into memory first: the generator panics where it cannot write.
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Args::command(), "kv", &mut script);
-    out.bytes(&script)
 }

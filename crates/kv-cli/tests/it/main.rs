@@ -11,6 +11,7 @@ mod keys_and_values;
 mod keyspaces;
 mod load_and_dump;
 mod maintenance;
+mod pages;
 mod ranges;
 mod repair;
 

@@ -1,4 +1,4 @@
-//! `flush`, `compact`, `stats`, `verify` and `completions`.
+//! `flush`, `compact`, `stats` and `verify`.
 
 use crate::Kv;
 
@@ -42,14 +42,4 @@ fn a_checkpoint_is_a_store_of_its_own() {
     assert!(kv.ok(&["--data-dir", copy, "verify"]).contains("no damage"));
     assert_eq!(kv.ok(&["dump"]), "b\t2\n");
     kv.run(&["checkpoint", copy]).fails(2, "not empty");
-}
-
-#[test]
-fn completions_for_each_shell() {
-    let kv = Kv::new();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let script = kv.ok(&["completions", shell]);
-        assert!(script.contains("drop-keyspace"), "{shell}");
-    }
-    kv.run(&["completions", "csh"]).fails(2, "csh");
 }
