@@ -18,6 +18,9 @@ const EXPIRED_SHARE: f64 = 0.3;
 /// The same where all entries expire: then waiting for the last one frees the table for nothing.
 const ALL_EXPIRE_SHARE: f64 = 0.6;
 
+/// A store is small that fits into so many tables: to merge all of it takes a fraction of a second.
+const SMALL: u64 = 2;
+
 /// Tables of one level that go as they are: every entry has expired for every reader and hides
 /// nothing below, or a newer table says that all of it is deleted.
 pub(crate) fn dead_tables(version: &Version, busy: &Busy, context: &Context) -> Option<Compaction> {
@@ -131,8 +134,9 @@ fn expired_enough(file: &FileMeta, now_ms: u64) -> bool {
     expiring * (passed / span).min(1.0) >= enough
 }
 
-/// Level 0 goes down early where what that frees is worth rewriting the base level, or where the
-/// store is idle and takes more space than it may.
+/// Level 0 goes down early where what that frees is worth rewriting the base level, or where it
+/// takes more space beside what lies below than it may, as if it hid all of its own size there: at once
+/// in a small store, in another one when it is idle.
 fn from_level0(
     version: &Version,
     policy: &Policy,
@@ -150,10 +154,11 @@ fn from_level0(
     let erased = runs.iter().filter(seen_alike).any(|file| file.range_tombstones > 0);
     let over = version.size(0) > policy.slack(below);
     let worth_it = freed > 0 && freed >= policy.slack(version.size(targets.base));
+    let small = version.total_size() <= policy.table_size.saturating_mul(SMALL);
     let cheap = context.idle || cheap(version, policy, targets);
     let reason = if worth_it || (erased && cheap && !context.pressure) {
         Reason::Tombstones
-    } else if context.idle && over && below > 0 && runs.len() > 1 {
+    } else if over && below > 0 && (context.idle || (small && !context.pressure)) {
         Reason::Space
     } else {
         return None;
