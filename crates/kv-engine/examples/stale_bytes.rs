@@ -3,6 +3,9 @@
 //!
 //! `cargo run --release --example stale_bytes`
 
+#![expect(clippy::expect_used, reason = "an example that ends where something is wrong")]
+#![expect(clippy::disallowed_methods, reason = "the example waits for real work")]
+
 use kv_engine::{Db, Options, Result};
 use std::time::Duration;
 

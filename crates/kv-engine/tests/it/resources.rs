@@ -79,7 +79,8 @@ fn a_load_leaves_no_debt_behind() {
 #[test]
 fn many_cursors_over_few_runs_have_them_merged() {
     let w = World::plain();
-    let db = Db::open(DIR, w.options().sync_on_write(false)).unwrap();
+    let options = w.options().sync_on_write(false).space_amplification(10.0);
+    let db = Db::open(DIR, options).unwrap();
     let mut model = Model::new();
     let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
     for round in 0..3 {
