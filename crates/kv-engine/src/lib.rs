@@ -76,6 +76,11 @@ struct Readme;
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 
+/// How to move from other stores, compiled where it is about this one.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/migration.md")]
+struct Migration;
+
 pub use backup::{BackupDir, BackupPoint, BackupReport, BackupTarget, Backups, Removed};
 pub use batch::WriteBatch;
 pub use bytes::Bytes;

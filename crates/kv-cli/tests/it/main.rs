@@ -7,6 +7,7 @@ mod bytes_and_forms;
 mod changes;
 mod damage;
 mod endings;
+mod examples;
 mod keys_and_values;
 mod keyspaces;
 mod load_and_dump;
