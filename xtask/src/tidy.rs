@@ -5,6 +5,7 @@
 //! place and what to do instead.
 
 mod edges;
+mod examples;
 mod face;
 mod lengths;
 mod links;
@@ -85,6 +86,11 @@ const RULES: &[Rule] = &[
         name: "face",
         reason: "a face that fits on a page is learned in an hour, and each setting is a question",
         check: face::check,
+    },
+    Rule {
+        name: "examples",
+        reason: "an example that compiles answers sooner than a sentence",
+        check: examples::check,
     },
 ];
 

@@ -4,9 +4,32 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The result of a call on the store.
+///
+/// ```
+/// fn count(db: &kv_engine::Db) -> kv_engine::Result<usize> {
+///     db.iter().try_fold(0, |count, pair| pair.map(|_| count + 1))
+/// }
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// assert_eq!(count(&db)?, 0);
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a caller can do about an [`Error`].
+///
+/// ```
+/// # use kv_engine::{Db, ErrorKind};
+/// fn save(db: &Db, key: &str) -> Result<(), String> {
+///     db.put(key, "value").map_err(|error| match error.kind() {
+///         ErrorKind::NoSpace => "make room and try again".to_owned(),
+///         ErrorKind::InvalidArgument => "a shorter key, please".to_owned(),
+///         _ => error.to_string(),
+///     })
+/// }
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// assert_eq!(save(&db, &"k".repeat(70_000)).unwrap_err(), "a shorter key, please");
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -55,6 +78,14 @@ struct Inner {
 
 impl Error {
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// # use kv_engine::ErrorKind;
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let error = db.drop_keyspace("never made").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), kv_engine::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }

@@ -22,6 +22,30 @@ use std::time::Duration;
 /// so it may use the store; but the thread that calls it is a background thread of the store, or a
 /// writer that changed memtables or had to wait. What takes long belongs into a thread of its
 /// own. A panic in it is caught, and that event is lost.
+///
+/// ```
+/// use kv_engine::{Db, Event, EventListener, Options};
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// #[derive(Default)]
+/// struct Flushes(AtomicUsize);
+///
+/// impl EventListener for Flushes {
+///     fn event(&self, event: &Event) {
+///         if let Event::FlushEnded { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let flushes = Arc::new(Flushes::default());
+/// let db = Db::in_memory(Options::default().listener(flushes.clone()))?;
+/// db.put("key", "value")?;
+/// db.close()?; // hands over what it told last
+/// assert!(flushes.0.load(Ordering::Relaxed) > 0);
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 pub trait EventListener: Send + Sync {
     /// Something happened.
     fn event(&self, event: &Event);
@@ -35,6 +59,13 @@ impl<F: Fn(&Event) + Send + Sync> EventListener for F {
 
 /// Something that a store did or met. `Display` is a line for a log; no event holds a key or a
 /// value.
+///
+/// ```
+/// # use kv_engine::Event;
+/// fn worth_a_look(event: &Event) -> bool {
+///     matches!(event, Event::StallStarted { .. } | Event::WorkFailed { .. } | Event::WritesRefused { .. })
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

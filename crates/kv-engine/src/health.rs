@@ -12,6 +12,14 @@ use std::fmt;
 use std::sync::OnceLock;
 
 /// A kind of background work that may fail and be tried again.
+///
+/// ```
+/// # use kv_engine::{Event, Work};
+/// fn flush_failed(event: &Event) -> bool {
+///     matches!(event, Event::WorkFailed { work: Work::Flush, .. })
+/// }
+/// assert_eq!(Work::Flush.to_string(), "flush");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Work {

@@ -13,6 +13,15 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// How far a write has gone when its call returns.
+///
+/// ```
+/// # use kv_engine::{Durability, WriteBatch};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// let mut batch = WriteBatch::new();
+/// batch.put("key", "value");
+/// db.write_with(batch, Durability::Os)?; // whatever `sync_on_write` says
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// It survives power loss.

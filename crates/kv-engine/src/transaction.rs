@@ -39,6 +39,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// What a transaction promises about others that run at the same time.
+///
+/// ```
+/// # use kv_engine::Isolation;
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// let mut tx = db.transaction().isolation(Isolation::Snapshot);
+/// tx.get("may change meanwhile")?;
+/// tx.put("key", "value");
+/// tx.commit()?;
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Isolation {

@@ -6,9 +6,26 @@ use kv_engine::ErrorKind;
 use thiserror::Error;
 
 /// The result of a call on a table.
+///
+/// ```
+/// use kv_index::{Result, Table};
+/// fn rename(users: &Table, id: &str, name: &str) -> Result<bool> {
+///     Ok(users.upsert(id, name)?.is_some())
+/// }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call on a table failed. Its text never holds a key or a value.
+///
+/// ```
+/// # use kv_index::{Error, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// let users = Table::builder("users").open(&db)?;
+/// users.insert("1", "Ada")?;
+/// assert!(matches!(users.insert("1", "Alan"), Err(Error::Exists)));
+/// assert!(matches!(users.index("by_name"), Err(Error::NoIndex { .. })));
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -64,6 +81,14 @@ pub enum Error {
 
 impl Error {
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let users = kv_index::Table::builder("users").open(&db)?;
+    /// let error = users.index("by_name").unwrap_err();
+    /// assert_eq!(error.kind(), kv_engine::ErrorKind::NotFound);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Store(error) => error.kind(),

@@ -24,6 +24,40 @@ pub(super) const FILES: &str = "files";
 /// [`BackupDir`] is one; an object store can be another. A name is a folder (`points` or `files`), a
 /// slash, and a name of ASCII letters, digits, dots and dashes. What a call has done survives power loss
 /// when it returns.
+///
+/// ```
+/// use kv_engine::{BackupDir, BackupTarget, Backups};
+/// use std::io::{self, Read};
+///
+/// /// Says what goes through it.
+/// #[derive(Debug)]
+/// struct Told(BackupDir);
+///
+/// impl BackupTarget for Told {
+///     fn lock(&self) -> io::Result<Box<dyn Send>> {
+///         self.0.lock()
+///     }
+///     fn put(&self, name: &str, content: &mut dyn Read) -> io::Result<()> {
+///         println!("{name} is stored");
+///         self.0.put(name, content)
+///     }
+///     fn get(&self, name: &str) -> io::Result<Box<dyn Read>> {
+///         self.0.get(name)
+///     }
+///     fn list(&self, folder: &str) -> io::Result<Vec<(String, u64)>> {
+///         self.0.list(folder)
+///     }
+///     fn delete(&self, name: &str) -> io::Result<()> {
+///         self.0.delete(name)
+///     }
+/// }
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// let backups = Backups::open(Told(BackupDir::new(dir.path().join("backups"))));
+/// backups.create(&db)?;
+/// # Ok::<(), kv_engine::Error>(())
+/// ```
 pub trait BackupTarget: Send + Sync + fmt::Debug + 'static {
     /// Keeps all others from changing the place until the answer is dropped, or its process ends;
     /// [`io::ErrorKind::WouldBlock`] where someone else does. Makes the place where it is missing, and

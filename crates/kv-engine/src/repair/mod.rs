@@ -37,6 +37,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How far long work has come, in bytes of the files that it reads.
+///
+/// ```
+/// # use kv_engine::Progress;
+/// fn percent(at: Progress) -> u64 {
+///     at.done * 100 / at.total.max(1)
+/// }
+/// assert_eq!(percent(Progress { done: 1, total: 4 }), 25);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that are done.

@@ -36,6 +36,15 @@ pub(crate) enum Pace {
 }
 
 /// What a writer waits for.
+///
+/// ```
+/// use kv_engine::{Event, StallCause};
+/// let listener = |event: &Event| match event {
+///     Event::StallStarted { cause: StallCause::Level0 } => eprintln!("merges do not keep up"),
+///     Event::StallStarted { cause } => eprintln!("writes wait: {cause}"),
+///     _ => {}
+/// };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {

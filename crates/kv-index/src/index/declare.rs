@@ -6,6 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A row as an index sees it.
+///
+/// ```
+/// use kv_index::Row;
+/// fn year(row: Row<'_>) -> Option<i32> {
+///     std::str::from_utf8(row.value).ok()?.split_once(' ')?.1.parse().ok()
+/// }
+/// assert_eq!(year(Row { key: b"ada", value: b"London 1815" }), Some(1815));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
     /// The primary key.
@@ -61,6 +69,15 @@ pub struct Ordered(IndexSpec);
 pub struct Hash(IndexSpec);
 
 /// An [`Ordered`] or a [`struct@Hash`] index.
+///
+/// ```
+/// use kv_index::{Hash, IndexSpec, Ordered, Row};
+/// fn whole(row: Row<'_>, columns: &mut kv_index::Tuple) -> Option<()> {
+///     columns.push(row.value);
+///     Some(())
+/// }
+/// let indexes: [IndexSpec; 2] = [Ordered::new("in_order", whole).into(), Hash::new("by_hash", whole).into()];
+/// ```
 #[derive(Clone)]
 pub struct IndexSpec {
     pub(crate) name: String,
@@ -72,6 +89,14 @@ pub struct IndexSpec {
 
 impl Ordered {
     /// An index with this name over the columns that `columns` pushes.
+    ///
+    /// ```
+    /// use kv_index::{Ordered, Row};
+    /// let by_row = Ordered::new("by_row", |row: Row<'_>, columns| {
+    ///     columns.push(row.value);
+    ///     Some(())
+    /// });
+    /// ```
     pub fn new(
         name: &str,
         columns: impl Fn(Row<'_>, &mut Tuple) -> Option<()> + Send + Sync + 'static,
@@ -81,6 +106,19 @@ impl Ordered {
 
     /// No two rows may have the same columns. Null is equal to null; rows that may share it are
     /// left out by answering `None`.
+    ///
+    /// ```
+    /// # use kv_index::{Error, Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let by_name = Ordered::new("by_name", |row: Row<'_>, columns| {
+    ///     columns.push(row.value);
+    ///     Some(())
+    /// });
+    /// let users = Table::builder("users").index(by_name.unique()).open(&db)?;
+    /// users.insert("1", "Ada")?;
+    /// assert!(matches!(users.insert("2", "Ada"), Err(Error::Duplicate { .. })));
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     #[must_use]
     pub fn unique(mut self) -> Ordered {
         self.0.kind = Kind::Unique;
@@ -89,6 +127,24 @@ impl Ordered {
 
     /// Keeps further columns in the entries, so that they are read without the row. Where the
     /// closure answers `None` there are none.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table, Value};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let by_key = Ordered::new("by_key", |row: Row<'_>, columns| {
+    ///     columns.push(row.key);
+    ///     Some(())
+    /// });
+    /// let with_length = by_key.covering(|row: Row<'_>, columns| {
+    ///     columns.push(row.value.len());
+    ///     Some(())
+    /// });
+    /// let files = Table::builder("files").index(with_length).open(&db)?;
+    /// files.insert("a", "12345")?;
+    /// let entry = files.index("by_key")?.prefix(())?.next().unwrap()?;
+    /// assert_eq!(entry.covering().next().unwrap().unwrap().value, Value::Int(5));
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     #[must_use]
     pub fn covering(
         mut self,
@@ -100,6 +156,15 @@ impl Ordered {
 
     /// The number of the closures' meaning, 0 at first. An index that is stored with another one
     /// is refused, and has to be dropped and built again.
+    ///
+    /// ```
+    /// use kv_index::{Ordered, Row};
+    /// let by_name = Ordered::new("by_name", |row: Row<'_>, columns| {
+    ///     columns.push(row.value.to_ascii_lowercase().as_slice()); // it was as written, before
+    ///     Some(())
+    /// })
+    /// .revision(1);
+    /// ```
     #[must_use]
     pub fn revision(mut self, revision: u32) -> Ordered {
         self.0.revision = revision;
@@ -109,6 +174,14 @@ impl Ordered {
 
 impl Hash {
     /// An index with this name over the columns that `columns` pushes.
+    ///
+    /// ```
+    /// use kv_index::{Hash, Row};
+    /// let by_row = Hash::new("by_row", |row: Row<'_>, columns| {
+    ///     columns.push(row.value);
+    ///     Some(())
+    /// });
+    /// ```
     pub fn new(
         name: &str,
         columns: impl Fn(Row<'_>, &mut Tuple) -> Option<()> + Send + Sync + 'static,
@@ -117,6 +190,15 @@ impl Hash {
     }
 
     /// As [`Ordered::revision`].
+    ///
+    /// ```
+    /// use kv_index::{Hash, Row};
+    /// let by_length = Hash::new("by_length", |row: Row<'_>, columns| {
+    ///     columns.push(row.value.len());
+    ///     Some(())
+    /// })
+    /// .revision(1);
+    /// ```
     #[must_use]
     pub fn revision(mut self, revision: u32) -> Hash {
         self.0.revision = revision;

@@ -17,6 +17,20 @@ use std::sync::Arc;
 /// Columns are given as one value, or as a Rust tuple of the first ones. Where a column is
 /// descending, it is given with [`Desc`](crate::Desc) here too, and ranges are in that order: from
 /// the later to the earlier.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// let index = words.index("by_value")?;
+/// assert_eq!(index.get("one").count(), 1);
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Index<S> {
     source: S,
@@ -108,6 +122,20 @@ impl<S: Source> Index<S> {
     }
 
     /// The entries whose first columns are these; `()` for all entries.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// assert_eq!(words.index("by_value")?.prefix("one")?.count(), 1);
+    /// assert_eq!(words.index("by_value")?.prefix(())?.count(), 1);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn prefix(self, columns: impl Columns) -> Result<Entries<S>> {
         self.entries(beginning(Tuple::of(columns).into_bytes()))
     }
@@ -182,6 +210,20 @@ impl Pairs {
 }
 
 /// An entry of an ordered index: what it says of its row without reading it.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// let entry = words.index("by_value")?.prefix(())?.next().unwrap()?;
+/// assert_eq!(entry.key(), "1");
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Entry {
     columns: Bytes,
@@ -191,22 +233,80 @@ pub struct Entry {
 
 impl Entry {
     /// The columns that the index is ordered by.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// use kv_index::Value;
+    /// let entry = words.index("by_value")?.prefix(())?.next().unwrap()?;
+    /// assert_eq!(entry.columns().next().unwrap().unwrap().value, Value::from("one"));
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn columns(&self) -> Items<'_> {
         Items::new(&self.columns)
     }
 
     /// The covering columns.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let entry = words.index("by_value")?.prefix(())?.next().unwrap()?;
+    /// assert_eq!(entry.covering().count(), 0); // the index has none
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn covering(&self) -> Items<'_> {
         Items::new(&self.covering)
     }
 
     /// The row's primary key.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let entry = words.index("by_value")?.prefix("one")?.next().unwrap()?;
+    /// assert_eq!(entry.key(), "1");
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn key(&self) -> &Bytes {
         &self.key
     }
 }
 
 /// Entries of an ordered index, in its order, from both ends. After an error it ends.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// let mut entries = words.index("by_value")?.range("a".."z")?;
+/// assert_eq!(entries.next_back().unwrap()?.key(), "1");
+/// assert!(entries.next().is_none());
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 pub struct Entries<S> {
     pairs: Pairs,
     index: Index<S>,
@@ -214,6 +314,20 @@ pub struct Entries<S> {
 
 impl<S: Source> Entries<S> {
     /// The rows of these entries.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let (key, word) = words.index("by_value")?.range("a".."z")?.rows().next().unwrap()?;
+    /// assert_eq!((key, word), ("1".into(), "one".into()));
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn rows(self) -> Rows<S> {
         Rows { entries: self, wanted: None }
     }
@@ -232,6 +346,22 @@ impl<S: Source> Entries<S> {
 }
 
 /// Rows that an index found: primary key and row. After an error it ends.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// for row in words.index("by_value")?.get("one") {
+///     let (key, word) = row?;
+///     println!("{key:?}: {word:?}");
+/// }
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 pub struct Rows<S> {
     entries: Entries<S>,
     /// For an index by hash: the columns that a row must have, since another may have their hash.

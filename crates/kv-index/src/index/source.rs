@@ -8,6 +8,25 @@ use std::ops::Bound;
 pub(crate) type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
 /// Something that answers reads of one moment: [`Moment`], or a transaction ([`Inside`]).
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// use kv_index::{Index, Source};
+/// fn known<S: Source>(index: Index<S>, word: &str) -> bool {
+///     index.get(word).next().is_some()
+/// }
+/// assert!(known(words.index("by_value")?, "one"));
+/// let mut tx = db.transaction();
+/// assert!(known(words.within(&mut tx).index("by_value")?, "one"));
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 pub trait Source: sealed::Reads {}
 
 pub(crate) mod sealed {
@@ -22,6 +41,22 @@ pub(crate) mod sealed {
 }
 
 /// One moment of a table and an index of it.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// use kv_index::{Index, Moment};
+/// let before: Index<Moment> = words.index("by_value")?;
+/// words.delete("1")?;
+/// assert_eq!(before.get("one").count(), 1);
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Moment {
     rows: Snapshot,
@@ -52,6 +87,23 @@ impl sealed::Reads for Moment {
 
 /// A table and an index of it as a transaction sees them. Between two reads the transaction is
 /// within the default keyspace.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// use kv_index::{Index, Inside};
+/// let mut tx = db.transaction();
+/// words.within(&mut tx).delete("1")?;
+/// let index: Index<Inside<'_>> = words.within(&mut tx).index("by_value")?;
+/// assert_eq!(index.get("one").count(), 0);
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Inside<'a> {
     tx: &'a mut Transaction,

@@ -35,6 +35,21 @@ impl Table {
     /// Where two rows have the same columns in a unique index the answer is [`Error::Duplicate`];
     /// the index goes on being kept. Change one of the rows and build again, or drop the index. Until
     /// an index is built, a writer may take columns that a row from before has; the build tells.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// Table::builder("words").open(&db)?.insert("1", "one")?;
+    ///
+    /// let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    ///     columns.push(row.value);
+    ///     Some(())
+    /// });
+    /// let words = Table::builder("words").index(by_value).open(&db)?;
+    /// words.build("by_value")?;
+    /// assert_eq!(words.index("by_value")?.get(b"one").count(), 1);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn build(&self, name: &str) -> Result<()> {
         let index = Arc::clone(self.kept().find(name)?);
         let mut builds = BUILDS.lock();

@@ -86,6 +86,12 @@ struct Shared {
 
 impl Table {
     /// Declares a table with this name.
+    ///
+    /// ```
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// let users = kv_index::Table::builder("users").open(&db)?;
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn builder(name: &str) -> TableBuilder {
         TableBuilder::new(name)
     }
@@ -249,6 +255,18 @@ impl Table {
     }
 
     /// The names of the indexes that this handle keeps.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// assert_eq!(words.indexes(), ["by_value"]);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn indexes(&self) -> Vec<String> {
         self.kept().indexes.iter().map(|index| index.spec.name.clone()).collect()
     }

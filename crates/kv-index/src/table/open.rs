@@ -13,6 +13,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// A declaration of a table: [`Table::builder`].
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(row.value);
+/// #     Some(())
+/// # });
+/// let builder = Table::builder("words").index(by_value);
+/// let words = builder.open(&db)?;
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TableBuilder {
@@ -30,6 +42,18 @@ impl TableBuilder {
     }
 
     /// Adds an index: an [`Ordered`](crate::Ordered) or a [`Hash`](crate::Hash).
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(row.value);
+    /// #     Some(())
+    /// # });
+    /// let words = Table::builder("words").index(by_value).open(&db)?;
+    /// assert_eq!(words.indexes(), ["by_value"]);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn index(mut self, index: impl Into<IndexSpec>) -> TableBuilder {
         self.indexes.push(index.into());
         self
@@ -37,6 +61,17 @@ impl TableBuilder {
 
     /// How many bytes of entries [`Table::build`] sorts at once; 64 MiB where nothing is said. More
     /// entries are sorted in pieces, which lie in the store until the index is built.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(row.value);
+    /// #     Some(())
+    /// # });
+    /// let words = Table::builder("words").index(by_value).build_memory(8 << 20).open(&db)?;
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn build_memory(mut self, bytes: usize) -> TableBuilder {
         self.build_memory = bytes;
         self
@@ -50,6 +85,14 @@ impl TableBuilder {
     ///
     /// Any number of handles may be open, with the same indexes; once one of them creates or drops
     /// one, writes through the others (but not through its clones) answer [`Error::Outdated`].
+    ///
+    /// ```
+    /// # use kv_index::Table;
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// Table::builder("words").open(&db)?.insert("1", "one")?;
+    /// assert!(Table::builder("words").open(&db)?.get("1")?.is_some());
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn open(self, db: &Db) -> Result<Table> {
         check_name("a table", &self.name)?;
         let catalog = db.keyspace(&catalog_name(&self.name))?;

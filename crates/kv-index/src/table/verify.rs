@@ -12,6 +12,22 @@ use std::fmt;
 const LISTED: usize = 1000;
 
 /// What is wrong with an entry.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// use kv_index::Problem;
+/// db.keyspace("words")?.put("2", "past the table")?;
+/// let report = words.verify_indexes()?;
+/// assert_eq!(report.problems, [("by_value".to_owned(), Problem::Missing, "2".into())]);
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
@@ -28,6 +44,20 @@ pub enum Problem {
 }
 
 /// What [`Table::verify_indexes`] found. `Display` names indexes and numbers, never a key.
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// # words.insert("1", "one")?;
+/// let report = words.verify_indexes()?;
+/// assert_eq!(report.to_string(), "1 rows, 1 entries, 0 problems");
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct IndexReport {
     /// How many rows were compared.
@@ -43,6 +73,19 @@ pub struct IndexReport {
 
 impl IndexReport {
     /// Whether nothing is wrong.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// assert!(words.verify_indexes()?.is_ok());
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn is_ok(&self) -> bool {
         self.count == 0
     }

@@ -14,6 +14,21 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// A [`Table`] inside a transaction: [`Table::within`].
+///
+/// ```
+/// # use kv_index::{Ordered, Row, Table};
+/// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+/// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+/// #     columns.push(std::str::from_utf8(row.value).ok()?);
+/// #     Some(())
+/// # });
+/// # let words = Table::builder("words").index(by_value).open(&db)?;
+/// let mut tx = db.transaction();
+/// words.within(&mut tx).insert("1", "one")?;
+/// tx.put("last", "1"); // the same transaction, in the default keyspace
+/// tx.commit()?;
+/// # Ok::<(), kv_index::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TableIn<'a> {
     table: &'a Table,
@@ -33,6 +48,20 @@ impl<'a> TableIn<'a> {
     }
 
     /// A row as the transaction sees it.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let mut tx = db.transaction();
+    /// assert_eq!(words.within(&mut tx).get("1")?.as_deref(), Some(&b"one"[..]));
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn get(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
         let row = self.tx.within(&self.table.shared.rows).get(key);
         self.leave();
@@ -41,11 +70,44 @@ impl<'a> TableIn<'a> {
 
     /// As [`Table::insert`]. After an error of this crate the transaction has written nothing of
     /// it, and can go on.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// use kv_index::Error;
+    /// let mut tx = db.transaction();
+    /// assert!(matches!(words.within(&mut tx).insert("1", "again"), Err(Error::Exists)));
+    /// words.within(&mut tx).insert("2", "two")?;
+    /// tx.commit()?;
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn insert(&mut self, key: impl AsRef<[u8]>, row: impl AsRef<[u8]>) -> Result<()> {
         self.write(key.as_ref(), Some(row.as_ref()), false).map(|_| ())
     }
 
     /// As [`Table::upsert`].
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let mut tx = db.transaction();
+    /// let old = words.within(&mut tx).upsert("1", "uno")?;
+    /// assert_eq!(old.as_deref(), Some(&b"one"[..]));
+    /// tx.commit()?;
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn upsert(
         &mut self,
         key: impl AsRef<[u8]>,
@@ -55,12 +117,41 @@ impl<'a> TableIn<'a> {
     }
 
     /// As [`Table::delete`].
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// # words.insert("1", "one")?;
+    /// let mut tx = db.transaction();
+    /// assert!(words.within(&mut tx).delete("1")?.is_some());
+    /// tx.commit()?;
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
         self.write(key.as_ref(), None, true)
     }
 
     /// An index as the transaction sees it, its own writes included. What it shows counts as read.
     /// [`Error::NotReady`] where it was not built yet when the transaction began.
+    ///
+    /// ```
+    /// # use kv_index::{Ordered, Row, Table};
+    /// # let db = kv_engine::Db::in_memory(kv_engine::Options::default())?;
+    /// # let by_value = Ordered::new("by_value", |row: Row<'_>, columns| {
+    /// #     columns.push(std::str::from_utf8(row.value).ok()?);
+    /// #     Some(())
+    /// # });
+    /// # let words = Table::builder("words").index(by_value).open(&db)?;
+    /// let mut tx = db.transaction();
+    /// words.within(&mut tx).insert("1", "one")?;
+    /// assert_eq!(words.within(&mut tx).index("by_value")?.get("one").count(), 1);
+    /// # Ok::<(), kv_index::Error>(())
+    /// ```
     pub fn index(mut self, name: &str) -> Result<Index<Inside<'a>>> {
         let shared = &self.table.shared;
         let declared = Arc::clone(self.table.kept().find(name)?);

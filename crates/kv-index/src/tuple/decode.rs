@@ -29,6 +29,12 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
 }
 
 /// The items of an encoded tuple, one after the other. Behind an error nothing comes.
+///
+/// ```
+/// use kv_index::Tuple;
+/// let tuple = Tuple::of(("ada", 1815));
+/// assert_eq!(tuple.items().count(), 2);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Items<'a> {
     take: Take<'a>,
@@ -36,6 +42,12 @@ pub struct Items<'a> {
 
 impl<'a> Items<'a> {
     /// Reads from the start of `bytes`.
+    ///
+    /// ```
+    /// use kv_index::{Items, Tuple};
+    /// let bytes = Tuple::of((1, 2, 3)).into_bytes();
+    /// assert_eq!(Items::new(&bytes).count(), 3);
+    /// ```
     pub fn new(bytes: &'a [u8]) -> Items<'a> {
         Items { take: Take::new(bytes) }
     }

@@ -16,6 +16,16 @@ use sealed::Seal;
 
 /// A value that is one item of a [`Tuple`]: null, booleans, integers, floats, text, bytes,
 /// `Option`s of them (`None` is null), Rust tuples of them (nested tuples), and [`Desc`].
+///
+/// ```
+/// use kv_index::{Element, Tuple};
+/// fn pair(first: impl Element, second: impl Element) -> Tuple {
+///     let mut tuple = Tuple::new();
+///     tuple.push(first).push(second);
+///     tuple
+/// }
+/// assert_eq!(pair("a", Some(1)), Tuple::of(("a", 1)));
+/// ```
 pub trait Element {
     /// How many tuples are inside each other in it.
     #[doc(hidden)]
@@ -27,12 +37,32 @@ pub trait Element {
 }
 
 /// A list of items: one [`Element`], or a Rust tuple of up to eight of them, or a [`Tuple`].
+///
+/// ```
+/// use kv_index::{Columns, Tuple};
+/// struct Person {
+///     name: &'static str,
+///     born: i32,
+/// }
+/// impl Columns for Person {
+///     fn append_to(&self, tuple: &mut Tuple) {
+///         tuple.push(self.name).push(self.born);
+///     }
+/// }
+/// assert_eq!(Tuple::of(Person { name: "ada", born: 1815 }), Tuple::of(("ada", 1815)));
+/// ```
 pub trait Columns {
     /// Appends the items to a tuple.
     fn append_to(&self, tuple: &mut Tuple);
 }
 
 /// Null, which comes before every other value.
+///
+/// ```
+/// use kv_index::{Null, Tuple};
+/// assert!(Tuple::of(Null) < Tuple::of(false));
+/// assert_eq!(Tuple::of(Null), Tuple::of(None::<i32>));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Null;
 

@@ -32,6 +32,19 @@ pub(crate) use element::sealed;
 use thiserror::Error;
 
 /// A tuple has more tuples inside each other than a decoder accepts.
+///
+/// ```
+/// use kv_index::{TooDeep, Tuple};
+/// let mut tuple = Tuple::of(1);
+/// let error: TooDeep = loop {
+///     let mut outer = Tuple::new();
+///     match outer.push_tuple(&tuple) {
+///         Ok(_) => tuple = outer,
+///         Err(error) => break error,
+///     }
+/// };
+/// assert!(error.to_string().contains("flatten"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("more than {MAX_DEPTH} tuples inside each other; flatten the innermost")]
 pub struct TooDeep;
@@ -53,6 +66,10 @@ pub struct Tuple {
 
 impl Tuple {
     /// The tuple of no items.
+    ///
+    /// ```
+    /// assert!(kv_index::Tuple::new().is_empty());
+    /// ```
     pub fn new() -> Tuple {
         Tuple::default()
     }
@@ -71,6 +88,13 @@ impl Tuple {
     }
 
     /// Appends an item. A Rust tuple is one item here: a nested tuple.
+    ///
+    /// ```
+    /// use kv_index::Tuple;
+    /// let mut tuple = Tuple::new();
+    /// tuple.push("ada").push((18, 15));
+    /// assert_eq!(tuple.items().count(), 2);
+    /// ```
     pub fn push<E: Element>(&mut self, element: E) -> &mut Tuple {
         const { assert!(E::DEPTH <= MAX_DEPTH, "too many tuples inside each other") };
         element.encode(&mut self.bytes, sealed::Seal);
@@ -117,21 +141,40 @@ impl Tuple {
     }
 
     /// The encoded bytes.
+    ///
+    /// ```
+    /// use kv_index::Tuple;
+    /// assert!(Tuple::of(9).as_bytes() < Tuple::of(10).as_bytes());
+    /// ```
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The encoded bytes.
+    ///
+    /// ```
+    /// let key: Vec<u8> = kv_index::Tuple::of(("user", 7)).into_bytes();
+    /// ```
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
     /// Whether there are no items.
+    ///
+    /// ```
+    /// assert!(!kv_index::Tuple::of(1).is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Takes all items out and keeps the memory.
+    ///
+    /// ```
+    /// let mut tuple = kv_index::Tuple::of((1, 2));
+    /// tuple.clear();
+    /// assert!(tuple.is_empty());
+    /// ```
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.depth = 0;
@@ -154,6 +197,13 @@ impl Tuple {
     }
 
     /// The items.
+    ///
+    /// ```
+    /// use kv_index::{Tuple, Value};
+    /// let tuple = Tuple::of((true, 7));
+    /// let values: Vec<Value<'_>> = tuple.items().map(|item| item.unwrap().value).collect();
+    /// assert_eq!(values, [Value::Bool(true), Value::Int(7)]);
+    /// ```
     pub fn items(&self) -> Items<'_> {
         Items::new(&self.bytes)
     }

@@ -8,6 +8,12 @@ use std::cmp::Ordering;
 /// A value. The order is that of the kinds below, from the first to the last, then that of the
 /// values: integers as numbers, floats by `f64::total_cmp` (so -0 comes before 0, and a NaN is
 /// equal to itself), text and bytes by their bytes, tuples item by item.
+///
+/// ```
+/// use kv_index::Value;
+/// assert!(Value::Null < Value::Int(-1));
+/// assert!(Value::Int(10) < Value::Float(0.5)); // kinds first
+/// ```
 #[derive(Clone, Debug)]
 pub enum Value<'a> {
     /// No value.
@@ -27,6 +33,13 @@ pub enum Value<'a> {
 }
 
 /// One item of a tuple. Ascending items come before descending ones.
+///
+/// ```
+/// use kv_index::{Desc, Item, Tuple, Value, decode};
+/// let tuple = Tuple::of(Desc(1815));
+/// assert_eq!(decode(tuple.as_bytes())?, [Item { value: Value::Int(1815), descending: true }]);
+/// # Ok::<(), kv_index::Malformed>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item<'a> {
     /// The value.
@@ -37,11 +50,21 @@ pub struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// An item in the usual order.
+    ///
+    /// ```
+    /// use kv_index::{Item, Value};
+    /// assert!(!Item::ascending(Value::Null).descending);
+    /// ```
     pub fn ascending(value: Value<'a>) -> Item<'a> {
         Item { value, descending: false }
     }
 
     /// An item in the opposite order.
+    ///
+    /// ```
+    /// use kv_index::{Item, Value};
+    /// assert!(Item::descending(Value::Int(2)) < Item::descending(Value::Int(1)));
+    /// ```
     pub fn descending(value: Value<'a>) -> Item<'a> {
         Item { value, descending: true }
     }
