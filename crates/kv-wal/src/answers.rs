@@ -1,10 +1,32 @@
 //! What a log answers.
 
 /// A place in the whole log, over all its segments: everything before it.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment};
+/// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+/// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+/// let before = log.end();
+/// let (appended, ()) = log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// assert!(before < appended.position);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub(crate) u64);
 
 /// What an append was given.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment};
+/// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+/// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+/// let (appended, ()) = log.append(2, &[b"two of them"], |_| Ok::<_, Error>(()))?;
+/// assert_eq!(appended.first_seq, 1);
+/// log.sync_to(appended.position)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The first of its sequence numbers.
@@ -16,6 +38,16 @@ pub struct Appended {
 }
 
 /// What a log has done since it was started.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment};
+/// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+/// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+/// log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// assert_eq!(log.stats().appends, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogStats {
     /// Records appended by [`Log::append`](crate::Log::append).

@@ -6,9 +6,22 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// The answer of everything in this crate that can fail.
+///
+/// ```
+/// fn durable(log: &kv_wal::Log) -> kv_wal::Result<()> {
+///     log.sync_to(log.end())
+/// }
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A failure of the log or of reading it. It never holds payload bytes.
+///
+/// ```
+/// use kv_wal::Error;
+/// fn may_try_again(error: &Error) -> bool {
+///     matches!(error, Error::NoSpace { .. })
+/// }
+/// ```
 #[derive(Clone, Debug, Error)]
 pub enum Error {
     /// The operating system refused; nothing was appended, and the log goes on.

@@ -4,6 +4,12 @@ use kv_vfs::testing::{bug, planted};
 use std::ops::Range;
 
 /// Where a fixed-width little-endian number lies.
+///
+/// ```
+/// for field in kv_wal::HEADER_FIELDS {
+///     println!("{} is {} bytes at {}", field.name, field.width, field.offset);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Its name in the format's description.
@@ -61,6 +67,19 @@ const CHECKSUM: Field = Field::new("checksum", 24, 4);
 pub const START_FIELDS: [Field; 4] = [NUMBER, LENGTH, LAST_SEQ, CHECKSUM];
 
 /// What a record is for. Zero is none of them, so that unwritten space is no record.
+///
+/// ```
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// use kv_wal::{RecordKind, Step};
+/// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// let Step::Record(record) = reader.next()? else { panic!("no record") };
+/// assert_eq!(record.kind, RecordKind::Data);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RecordKind {
@@ -248,6 +267,19 @@ impl Framer {
 }
 
 /// Where a segment ends: what its successor says of it.
+///
+/// ```
+/// use kv_vfs::MemFs;
+/// use kv_wal::{Error, SegmentFile, replay};
+/// # let fs = MemFs::new();
+/// # let segment = kv_wal::Segment::create(&fs, "/1.log".as_ref(), 1)?;
+/// # let log = kv_wal::Log::start(segment, None, 1, kv_wal::LogOptions::default())?;
+/// # log.finish()?;
+/// let old = [SegmentFile { number: 1, path: "/1.log".into() }];
+/// let end = replay(&fs, &old, |_, _| Ok::<u64, Error>(1))?.end_of_last;
+/// assert_eq!(end.map(|end| end.number), Some(1)); // `Log::start` of the next log takes it
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predecessor {
     /// The segment's number, never 0.
@@ -273,6 +305,12 @@ impl Predecessor {
     }
 
     /// What a start record's payload says; `None` where nothing comes before the segment.
+    ///
+    /// ```
+    /// use kv_wal::{Predecessor, START_LEN};
+    /// assert_eq!(Predecessor::decode(&[0; START_LEN]), Ok(None));
+    /// assert!(Predecessor::decode(b"too short").is_err());
+    /// ```
     pub fn decode(bytes: &[u8]) -> Result<Option<Predecessor>, &'static str> {
         if bytes.len() != START_LEN {
             return Err("the start record has the wrong length");

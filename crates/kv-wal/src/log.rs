@@ -42,6 +42,10 @@ const LOOKS: usize = 64;
 const GATHER_LOOKS: usize = 40;
 
 /// How a log treats its files.
+///
+/// ```
+/// let options = kv_wal::LogOptions { allocation_chunk: 1 << 20, ..Default::default() };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
     /// The biggest step by which space is reserved. The first is small and each next one twice as
@@ -60,6 +64,18 @@ impl Default for LogOptions {
 /// A record is appended in three steps, of which a writer takes as many as it needs:
 /// [`append`](Log::append) gives it its place, [`write_to`](Log::write_to) puts it into the
 /// kernel's hands (it survives the process), [`sync_to`](Log::sync_to) makes it durable.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment};
+/// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+/// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+/// let (one, ()) = log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// log.write_to(one.position)?; // survives the process
+/// log.sync_to(one.position)?; // survives power loss
+/// log.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Log {
     state: Mutex<State>,

@@ -10,6 +10,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A record that is what was written.
+///
+/// ```
+/// # use kv_wal::Step;
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// let Step::Record(record) = reader.next()? else { panic!("no record") };
+/// assert_eq!((record.first_seq, record.payload), (1, &b"one"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// What it is for.
@@ -30,6 +43,24 @@ pub struct Record<'a> {
 
 /// What comes next in a file. All but a record are final, and are answered again and again until
 /// the reader is told to [look again](RecordReader::look_again).
+///
+/// ```
+/// use kv_wal::Step;
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// loop {
+///     match reader.next()? {
+///         Step::Record(record) => println!("{} bytes", record.payload.len()),
+///         Step::End { .. } => break,
+///         other => panic!("{other:?}"),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step<'a> {
     /// A record.
@@ -57,6 +88,18 @@ pub enum Step<'a> {
 }
 
 /// Reads a file record by record, in memory bounded by 256 KiB or the longest record.
+///
+/// ```
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// reader.next()?;
+/// assert_eq!(reader.offset(), writer.offset());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RecordReader {
     window: Window,
@@ -80,6 +123,16 @@ enum Ending {
 impl RecordReader {
     /// Reads from the beginning of a file whose records were framed for the segment `number`. The
     /// file is read as far as it is long now.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(file: Arc<dyn FsFile>, path: &Path, number: u64) -> Result<RecordReader> {
         let window = Window::new(file, path)?;
         Ok(RecordReader {
@@ -94,17 +147,57 @@ impl RecordReader {
     }
 
     /// The end of the last record read.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// assert_eq!(reader.offset(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The running checksum over the records read.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// let before = reader.checksum();
+    /// reader.next()?;
+    /// assert_ne!(reader.checksum(), before);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn checksum(&self) -> u32 {
         self.checksum
     }
 
     /// Reads on in a file that may have been written to since: what comes next is looked for anew.
     /// What was read stays read.
+    ///
+    /// ```
+    /// # use kv_wal::Step;
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// reader.next()?;
+    /// assert!(matches!(reader.next()?, Step::End { .. }));
+    /// writer.append(2, &[b"two"])?;
+    /// reader.look_again()?;
+    /// assert!(matches!(reader.next()?, Step::Record(_)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn look_again(&mut self) -> Result<()> {
         self.window.look_again()?;
         self.ending = None;
@@ -113,6 +206,19 @@ impl RecordReader {
 
     /// Whether nothing was written behind the last record, as far as the next record's header. A
     /// cheap look at a file that others write to: an end that is only known from this may be damage.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// assert!(!reader.is_unwritten()?);
+    /// reader.next()?;
+    /// assert!(reader.is_unwritten()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_unwritten(&mut self) -> Result<bool> {
         if self.ended {
             return Ok(true);
@@ -123,6 +229,20 @@ impl RecordReader {
 
     /// The next record, or why there is none. An error of the operating system, and a record of a
     /// newer format, is an error, not an end, and stays.
+    ///
+    /// ```
+    /// # use kv_wal::Step;
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// while let Step::Record(record) = reader.next()? {
+    ///     println!("{}", record.first_seq);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[expect(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
     pub fn next(&mut self) -> Result<Step<'_>> {
         let found = if self.ending.is_some() { None } else { self.advance() };

@@ -24,6 +24,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A segment to replay.
+///
+/// ```
+/// use kv_wal::SegmentFile;
+/// let segment = SegmentFile { number: 7, path: "log/000007.log".into() };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentFile {
     /// Its number.
@@ -33,6 +38,20 @@ pub struct SegmentFile {
 }
 
 /// What a replay found.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment, SegmentFile, replay};
+/// # let fs = MemFs::new();
+/// # let log = Log::start(Segment::create(&fs, "/1.log".as_ref(), 1)?, None, 1, LogOptions::default())?;
+/// # log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// # log.finish()?;
+/// # let segments = [SegmentFile { number: 1, path: "/1.log".into() }];
+/// let replayed = replay(&fs, &segments, |_, _| Ok::<u64, Error>(1))?;
+/// assert_eq!((replayed.records, replayed.last_seq), (1, 1));
+/// assert!(replayed.clean_end);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     /// The last sequence number that was given; 0 for none.
@@ -48,6 +67,20 @@ pub struct Replay {
 }
 
 /// The unsynced tail that a replay left out. The bytes are still there.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment, SegmentFile, replay};
+/// # let fs = MemFs::new();
+/// # let log = Log::start(Segment::create(&fs, "/1.log".as_ref(), 1)?, None, 1, LogOptions::default())?;
+/// # log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// # log.finish()?;
+/// # let segments = [SegmentFile { number: 1, path: "/1.log".into() }];
+/// if let Some(cut) = replay(&fs, &segments, |_, _| Ok::<u64, Error>(1))?.cut {
+///     println!("{} bytes of an interrupted write: {}", cut.bytes_cut, cut.reason);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The segment in which the log now ends.
@@ -72,6 +105,23 @@ pub struct Cut {
 /// have been visited before a later one turns out to be corrupt.
 ///
 /// Nothing on disk is changed.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::{Error, Log, LogOptions, Segment, SegmentFile, replay};
+/// # let fs = MemFs::new();
+/// # let log = Log::start(Segment::create(&fs, "/1.log".as_ref(), 1)?, None, 1, LogOptions::default())?;
+/// # log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+/// # log.finish()?;
+/// # let segments = [SegmentFile { number: 1, path: "/1.log".into() }];
+/// let mut payloads = Vec::new();
+/// replay(&fs, &segments, |_first_seq, payload| {
+///     payloads.push(payload.to_vec());
+///     Ok::<u64, Error>(1)
+/// })?;
+/// assert_eq!(payloads, [b"one"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn replay<E: From<Error>>(
     fs: &dyn Fs,
     segments: &[SegmentFile],

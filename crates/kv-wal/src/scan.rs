@@ -12,6 +12,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What lies next in a file.
+///
+/// ```
+/// # use kv_wal::Found;
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// let mut scanner = RecordScanner::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// match scanner.next()? {
+///     Found::Record(record) => println!("{} bytes", record.payload.len()),
+///     Found::Damage { offset, end, reason } => println!("{offset} to {end}: {reason}"),
+///     _ => println!("the end"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
     /// A record with the right checksum.
@@ -34,6 +50,18 @@ pub enum Found<'a> {
 
 /// Reads a file record by record and goes on behind damage, in memory bounded by 256 KiB or the
 /// longest record.
+///
+/// ```
+/// # use kv_wal::Found;
+/// # use kv_vfs::{Fs, MemFs, Mode};
+/// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+/// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+/// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+/// # writer.append(1, &[b"one"])?;
+/// let mut scanner = RecordScanner::new(fs.open(path, Mode::Read)?, path, 1)?;
+/// assert!(matches!(scanner.next()?, Found::Record(_)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RecordScanner {
     window: Window,
@@ -50,6 +78,16 @@ pub struct RecordScanner {
 
 impl RecordScanner {
     /// Scans a file whose records were framed for the segment `number`.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut scanner = RecordScanner::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(file: Arc<dyn FsFile>, path: &Path, number: u64) -> Result<RecordScanner> {
         let window = Window::new(file, path)?;
         let effort = window.left(0).saturating_mul(4).saturating_add(64 << 20);
@@ -58,12 +96,36 @@ impl RecordScanner {
 
     /// The number that the first header in the file names, in its low 32 bits; for a file that
     /// has lost its name.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let number = RecordScanner::number_in(fs.open(path, Mode::Read)?, path)?;
+    /// assert_eq!(number, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn number_in(file: Arc<dyn FsFile>, path: &Path) -> Result<Option<u64>> {
         let header = Window::new(file, path)?.header(0)?;
         Ok(header.map(|bytes| Header::number(&bytes)))
     }
 
     /// What comes next. An error is one of the operating system.
+    ///
+    /// ```
+    /// # use kv_wal::Found;
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{FrameWriter, RecordReader, RecordScanner};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/records"));
+    /// # let mut writer = FrameWriter::new(fs.create_new(path)?, path.into(), 1);
+    /// # writer.append(1, &[b"one"])?;
+    /// let mut scanner = RecordScanner::new(fs.open(path, Mode::Read)?, path, 1)?;
+    /// scanner.next()?;
+    /// assert!(matches!(scanner.next()?, Found::End { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[expect(clippy::should_implement_trait, reason = "a record borrows the scanner's buffer")]
     pub fn next(&mut self) -> Result<Found<'_>> {
         let at = self.offset;

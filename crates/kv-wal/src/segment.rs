@@ -15,6 +15,13 @@ const FIRST_STEP: u64 = 16 << 10;
 /// A file for a log to write: created, empty, and its name durable.
 ///
 /// A clone is the same file.
+///
+/// ```
+/// # use kv_vfs::MemFs;
+/// # use kv_wal::Segment;
+/// let segment = Segment::create(&MemFs::new(), "/000001.log".as_ref(), 1)?;
+/// # Ok::<(), kv_wal::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Segment(Arc<Inner>);
 
@@ -28,6 +35,13 @@ struct Inner {
 impl Segment {
     /// Creates the file `path`, which must not exist, and makes its name durable. `number` is
     /// at least 1 and greater than that of every older segment.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::Segment;
+    /// let segment = Segment::create(&MemFs::new(), "/000001.log".as_ref(), 1)?;
+    /// # Ok::<(), kv_wal::Error>(())
+    /// ```
     pub fn create(fs: &dyn Fs, path: &Path, number: u64) -> Result<Segment> {
         let file = fs.create_new(path).map_err(|e| Error::io(path, "create", e))?;
         if let Some(dir) = path.parent().filter(|_| !planted(bug::LOG_NAME_NOT_SYNCED)) {
@@ -37,11 +51,27 @@ impl Segment {
     }
 
     /// Its number.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::Segment;
+    /// let segment = Segment::create(&MemFs::new(), "/000001.log".as_ref(), 1)?;
+    /// assert_eq!(segment.number(), 1);
+    /// # Ok::<(), kv_wal::Error>(())
+    /// ```
     pub fn number(&self) -> u64 {
         self.0.number
     }
 
     /// Its path.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::Segment;
+    /// let segment = Segment::create(&MemFs::new(), "/000001.log".as_ref(), 1)?;
+    /// assert!(segment.path().ends_with("000001.log"));
+    /// # Ok::<(), kv_wal::Error>(())
+    /// ```
     pub fn path(&self) -> &Path {
         &self.0.path
     }

@@ -18,6 +18,16 @@ const KEPT_BUFFER: usize = 256 << 10;
 ///
 /// After a failed write or sync it takes nothing more. Where space cannot be reserved, nothing is
 /// written and the same call may succeed later.
+///
+/// ```
+/// # use kv_vfs::{Fs, MemFs};
+/// # use kv_wal::FrameWriter;
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+/// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+/// writer.append(1, &[b"one"])?;
+/// writer.sync()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct FrameWriter {
     file: Arc<dyn FsFile>,
@@ -31,6 +41,14 @@ pub struct FrameWriter {
 
 impl FrameWriter {
     /// For the empty file `path`; `number` goes into each header.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # use kv_wal::FrameWriter;
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+    /// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(file: Arc<dyn FsFile>, path: PathBuf, number: u64) -> FrameWriter {
         FrameWriter {
             file,
@@ -44,6 +62,16 @@ impl FrameWriter {
     }
 
     /// Writes a record with the concatenation of `payload`; answers the offset behind it.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # use kv_wal::FrameWriter;
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+    /// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+    /// let end = writer.append(1, &[b"in two ", b"parts"])?;
+    /// assert_eq!(end, writer.offset());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn append(&mut self, first_seq: u64, payload: &[&[u8]]) -> Result<u64> {
         self.check()?;
         let offset = self.framer.offset();
@@ -65,6 +93,16 @@ impl FrameWriter {
     }
 
     /// Makes everything written durable.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # use kv_wal::FrameWriter;
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+    /// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+    /// writer.append(1, &[b"one"])?;
+    /// writer.sync()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sync(&mut self) -> Result<()> {
         self.check()?;
         let outcome = self.file.sync_data();
@@ -74,11 +112,29 @@ impl FrameWriter {
     }
 
     /// Bytes of all records so far.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # use kv_wal::FrameWriter;
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+    /// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+    /// assert_eq!(writer.offset(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn offset(&self) -> u64 {
         self.framer.offset()
     }
 
     /// The failed write or sync after which the writer takes nothing more.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # use kv_wal::FrameWriter;
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/records"));
+    /// let mut writer = FrameWriter::new(fs.create_new(&path)?, path, 1);
+    /// assert!(writer.failure().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
