@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::form::Format;
-use crate::{backup, bench, changes, inspect, load, pages};
+use crate::{backup, bench, changes, inspect, load, pages, shell};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -102,6 +102,9 @@ Examples:
   kv changes --since 4711
   kv changes --follow --consumer replica", long_about = changes::ABOUT)]
     Changes(changes::Changes),
+    /// Work on a store line by line, at a prompt or from a script
+    #[command(after_help = shell::EXAMPLES, long_about = shell::ABOUT)]
+    Shell(shell::Shell),
     /// List the named keyspaces
     #[command(after_help = "\
 Example:
@@ -393,7 +396,7 @@ pub(crate) struct Dump {
 }
 
 /// A number and its unit; seconds without one.
-fn ttl(text: &str) -> Result<Duration, String> {
+pub(crate) fn ttl(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let millis_of_unit = match unit {

@@ -47,16 +47,26 @@ pub(crate) fn get(dir: &Path, args: Get, out: &mut Output) -> Result<(), Failure
     let db = store::for_reading(dir)?;
     let keyspace = store::existing(&db, &args.space)?;
     let value = keyspace.get(&key)?.ok_or_else(|| Failure::missing("the key is not there"))?;
+    show(out, format, &key, &value)
+}
+
+/// A value as `get` prints it.
+pub(crate) fn show(
+    out: &mut Output,
+    format: Format,
+    key: &[u8],
+    value: &[u8],
+) -> Result<(), Failure> {
     if out.json {
         let mut object = Map::new();
-        add_bytes(&mut object, "key", &key, format == Format::Hex);
-        add_bytes(&mut object, "value", &value, format == Format::Hex);
+        add_bytes(&mut object, "key", key, format == Format::Hex);
+        add_bytes(&mut object, "value", value, format == Format::Hex);
         return out.object(object);
     }
     match format {
-        Format::Raw => out.bytes(&value),
-        Format::Auto if !out.is_terminal() || is_lines(&value) => out.line(&value),
-        format => out.line(&format.show(&value)),
+        Format::Raw => out.bytes(value),
+        Format::Auto if !out.is_terminal() || is_lines(value) => out.line(value),
+        format => out.line(&format.show(value)),
     }
 }
 

@@ -45,10 +45,21 @@ impl Failure {
         self
     }
 
-    pub(crate) fn report(self) -> ExitCode {
-        if let Some(message) = self.message {
+    /// The same failure, with where it came about.
+    pub(crate) fn before(mut self, place: impl Display) -> Failure {
+        self.message = self.message.map(|message| format!("{place}: {message}"));
+        self
+    }
+
+    /// Says what went wrong, where the program goes on.
+    pub(crate) fn tell(&self) {
+        if let Some(message) = &self.message {
             complain(message);
         }
+    }
+
+    pub(crate) fn report(self) -> ExitCode {
+        self.tell();
         ExitCode::from(self.code)
     }
 }

@@ -3,11 +3,16 @@
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::store;
+use kv_engine::Db;
 use serde_json::Map;
 use std::path::Path;
 
 pub(crate) fn list(dir: &Path, out: &mut Output) -> Result<(), Failure> {
-    for name in store::for_reading(dir)?.keyspaces()? {
+    show(&store::for_reading(dir)?, out)
+}
+
+pub(crate) fn show(db: &Db, out: &mut Output) -> Result<(), Failure> {
+    for name in db.keyspaces()? {
         if out.json {
             out.object(Map::from_iter([("keyspace".to_owned(), name.into())]))?;
         } else {

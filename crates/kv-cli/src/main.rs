@@ -1,7 +1,7 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
-//! `changes`, `maintain`, `backup`, `repair`, `inspect` and `bench` a group of commands. `form` knows how
+//! `changes`, `maintain`, `backup`, `repair`, `inspect`, `shell` and `bench` a group of commands. `form` knows how
 //! bytes are shown and given, `records` how a key and its value stand in a line of a file. `store`
 //! opens the store, `output` and `failure` are the ways out.
 //!
@@ -22,12 +22,14 @@ mod inspect;
 mod keyspaces;
 mod load;
 mod maintain;
+mod metrics;
 mod output;
 mod pages;
 mod progress;
 mod records;
 mod repair;
 mod scan;
+mod shell;
 mod store;
 
 use args::{Args, Command};
@@ -56,6 +58,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Ingest(args) => load::ingest(dir, args, &mut out),
         Command::Dump(args) => dump::dump(dir, args, &mut out),
         Command::Changes(args) => changes::changes(dir, args, &mut out),
+        Command::Shell(args) => shell::shell(dir, args, &mut out),
         Command::Keyspaces => keyspaces::list(dir, &mut out),
         Command::DropKeyspace { name } => keyspaces::remove(dir, &name),
         Command::Flush => maintain::flush(dir),

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::form::{Format, argument};
 use crate::output::{Output, add_bytes};
 use crate::{progress, store};
-use kv_engine::{Bytes, Iter, Keyspace};
+use kv_engine::{Bytes, Iter, Keyspace, Transaction};
 use serde_json::Map;
 use std::ffi::OsString;
 use std::ops::Bound;
@@ -27,7 +27,7 @@ pub(crate) fn scan(dir: &Path, args: Scan, out: &mut Output) -> Result<(), Failu
     }
 }
 
-fn show(
+pub(crate) fn show(
     out: &mut Output,
     format: Format,
     key: &[u8],
@@ -60,6 +60,10 @@ pub(crate) fn count(dir: &Path, args: Count, out: &mut Output) -> Result<(), Fai
         bar.set_position(count);
     }
     bar.finish_and_clear();
+    show_count(out, count)
+}
+
+pub(crate) fn show_count(out: &mut Output, count: u64) -> Result<(), Failure> {
     if out.json {
         return out.object(Map::from_iter([("count".to_owned(), count.into())]));
     }
@@ -67,13 +71,13 @@ pub(crate) fn count(dir: &Path, args: Count, out: &mut Output) -> Result<(), Fai
 }
 
 /// The keys that were asked for.
-enum Wanted {
+pub(crate) enum Wanted {
     Prefix(Vec<u8>),
     Between(Bound<Vec<u8>>, Bound<Vec<u8>>),
 }
 
 impl Wanted {
-    fn new(range: Range, is_hex: bool) -> Result<Wanted, Failure> {
+    pub(crate) fn new(range: Range, is_hex: bool) -> Result<Wanted, Failure> {
         let bytes = |name, given: Option<OsString>| {
             given.map(|given| argument(name, given, is_hex)).transpose()
         };
@@ -85,10 +89,17 @@ impl Wanted {
         Ok(Wanted::Between(from, to))
     }
 
-    fn of(self, keyspace: &Keyspace) -> Iter {
+    pub(crate) fn of(self, keyspace: &Keyspace) -> Iter {
         match self {
             Wanted::Prefix(prefix) => keyspace.prefix(prefix),
             Wanted::Between(from, to) => keyspace.range((from, to)),
+        }
+    }
+
+    pub(crate) fn of_transaction(self, transaction: &mut Transaction) -> Iter {
+        match self {
+            Wanted::Prefix(prefix) => transaction.prefix(prefix),
+            Wanted::Between(from, to) => transaction.range((from, to)),
         }
     }
 }

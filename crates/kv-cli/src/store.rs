@@ -2,12 +2,17 @@
 
 use crate::args::Space;
 use crate::failure::Failure;
-use kv_engine::{Db, ErrorKind, Keyspace, Options};
+use kv_engine::{Db, ErrorKind, Follower, Keyspace, Options};
 use std::path::Path;
 
 /// For a command that only reads: works beside a live writer, and never creates anything.
 pub(crate) fn for_reading(dir: &Path) -> Result<Db, Failure> {
     open(dir, Options::default().read_only(true))
+}
+
+/// For a command that reads again and again, beside whoever writes.
+pub(crate) fn follow(dir: &Path) -> Result<Follower, Failure> {
+    told(dir, Follower::open(dir, Options::default()))
 }
 
 /// For a command that changes what is there.
@@ -32,7 +37,7 @@ fn open(dir: &Path, options: Options) -> Result<Db, Failure> {
     told(dir, Db::open(dir, options))
 }
 
-fn told(dir: &Path, opened: kv_engine::Result<Db>) -> Result<Db, Failure> {
+fn told<T>(dir: &Path, opened: kv_engine::Result<T>) -> Result<T, Failure> {
     opened.map_err(|error| match error.kind() {
         // The engine's remedy is one for programmers.
         ErrorKind::NotFound => Failure::missing(format!(

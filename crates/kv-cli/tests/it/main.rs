@@ -15,6 +15,8 @@ mod maintenance;
 mod pages;
 mod ranges;
 mod repair;
+mod shell;
+mod terminal;
 
 use std::io::Write;
 use std::path::PathBuf;
