@@ -11,6 +11,7 @@ use crate::stats::latency::Operation;
 use crate::values::LONG_VALUE;
 use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
+use kv_core::{MAX_SEQ, RangeTombstones, SeqNo};
 use kv_manifest::{LEVELS, VersionEdit};
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
@@ -36,13 +37,31 @@ pub(crate) fn flush_buffer(
     bottom: bool,
     kept: &Kept,
 ) -> Result<Made> {
-    let tombstones = buffer.table.range_tombstones_seen_by(&kept.seqs);
+    flush_upto(maker, buffer, level, bottom, kept, MAX_SEQ)
+}
+
+/// [`flush_buffer`] without what has a greater sequence number than `upto`.
+pub(crate) fn flush_upto(
+    maker: &TableMaker<'_>,
+    buffer: &WriteBuffer,
+    level: usize,
+    bottom: bool,
+    kept: &Kept,
+    upto: SeqNo,
+) -> Result<Made> {
+    let mut tombstones = buffer.table.range_tombstones_seen_by(&kept.seqs);
+    if upto < MAX_SEQ {
+        tombstones = RangeTombstones::new(tombstones.iter().filter(|t| t.seq <= upto));
+    }
     let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
     let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
     let mut outputs = Outputs::new(maker, level, retained, None, None);
     let mut entries = buffer.table.sorted();
     let mut last_key: Vec<u8> = Vec::new();
     while let Some((key, trailer, value)) = entries.next() {
+        if trailer.seq() > upto {
+            continue;
+        }
         // A level below 0 holds tables of the usual size; no key is split over two.
         if level > 0 {
             if outputs.current_size() >= maker.options.table_size && key != last_key {

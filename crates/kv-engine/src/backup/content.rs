@@ -4,7 +4,7 @@ use super::point::Wanted;
 use super::target::{BackupTarget, read_full};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::flush::flush_buffer;
+use crate::flush::flush_upto;
 use crate::output::TableMaker;
 use crate::values::LONG_VALUE;
 use bytes::Bytes;
@@ -82,7 +82,8 @@ impl Content<'_> {
         let kept = engine.snapshots.kept(&engine.publisher, || engine.now_ms());
         let buffers: Vec<_> = view.buffers().filter(|buffer| !buffer.is_empty()).collect();
         for buffer in buffers.into_iter().rev() {
-            let made = flush_buffer(&maker, buffer, 0, false, &kept)?;
+            // A follower's memtables go on growing behind the moment.
+            let made = flush_upto(&maker, buffer, 0, false, &kept, seq)?;
             self.made.extend(made.tables.iter().map(|table| table.number));
             self.made.extend(made.values.iter().map(|values| values.number));
             let edit = VersionEdit { last_seq: Some(seq), ..made.added(0) };

@@ -1,7 +1,9 @@
 //! Followers: a consistent moment of a store that somebody else writes, never an older one than before.
 
 use crate::support::*;
-use kv_engine::{Db, ErrorKind, Follower, Options, WriteBatch};
+use kv_engine::{BackupDir, Backups, Db, ErrorKind, Follower, Options, WriteBatch};
+use kv_vfs::Fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -178,4 +180,30 @@ fn the_same_on_a_real_directory() {
     let options = || Options::default().write_buffer(32 << 10).sync_on_write(false);
     let db = Db::open(temp.db(), options()).unwrap();
     beside(&db, || Follower::open(temp.db(), options()).unwrap(), 3000);
+}
+
+#[test]
+fn a_backup_of_a_kept_moment_holds_nothing_newer() {
+    every_setting(|w| {
+        let db = w.open();
+        let mut model = Model::new();
+        fill(&db, &mut model, 20, 0);
+        let mut follower = follow(w);
+        let (kept, old) = (follower.db().clone(), model.clone());
+        fill(&db, &mut model, 10, 1);
+        db.delete_range(key(3)..key(9)).unwrap();
+        db.put("new", "x").unwrap();
+        // The memtable of the kept moment goes on growing.
+        follower.refresh().unwrap();
+        let fs = || Arc::clone(&w.fs) as Arc<dyn Fs>;
+        let backups = Backups::open(BackupDir::on(fs(), "/backups"));
+        let point = backups.create(&kept).unwrap();
+        let options = || Options::default().file_system(fs());
+        backups.restore(point.number(), "/copy", options()).unwrap();
+        let copy = Db::open("/copy", options()).unwrap();
+        assert_same(&copy, &old);
+        assert!(copy.verify().unwrap().is_ok());
+        copy.put(key(0), "newest").unwrap();
+        assert_eq!(text(&copy, key(0)).as_deref(), Some("newest"));
+    });
 }
