@@ -144,6 +144,12 @@ impl Tables {
         self.values.hold_new(version, held)
     }
 
+    /// Whether a table or a value file of that number is open.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        let table = self.shard(number).is_ok_and(|shard| shard.read().contains_key(&number));
+        table || self.values.has(number)
+    }
+
     /// Opens the file anew, as it is now, past the handles that are open.
     pub(crate) fn open(&self, meta: &FileMeta) -> Result<Arc<Table>> {
         let path = FileName::Table(meta.number).path(&self.dir);

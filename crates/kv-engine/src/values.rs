@@ -167,6 +167,11 @@ impl ValueFiles {
         Ok(())
     }
 
+    /// Whether the file with that number is open.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.open.read().contains_key(&number)
+    }
+
     /// Forgets a file that no version names any more, and its values.
     pub(crate) fn forget(&self, number: u64) {
         self.open.write().remove(&number);

@@ -10,7 +10,7 @@ mod retain;
 pub(crate) mod tail;
 
 pub(crate) use consumers::DIR as CONSUMERS;
-pub(crate) use ops::ingest_mark;
+pub(crate) use ops::{ingest_mark, is_ingest_mark};
 pub(crate) use retain::{Held, HeldLog, has_consumers};
 pub(crate) use tail::log_beginnings;
 

@@ -27,6 +27,18 @@ pub(crate) fn ingest_mark(first: &[u8], last: &[u8]) -> kv_core::Batch {
     batch
 }
 
+/// Whether a batch is nothing but such a mark.
+pub(crate) fn is_ingest_mark(payload: &[u8]) -> bool {
+    let Ok(mut ops) = decode_batch(payload) else { return false };
+    let (first, alone) = (ops.next(), ops.next().is_none());
+    let mark = |op: &Op<'_>| {
+        let found =
+            split(op.key).is_ok_and(|(id, key)| id == CATALOG_ID && key.first() == Some(&MARK));
+        found && op.kind == Kind::RangeDelete
+    };
+    alone && matches!(&first, Some(Ok(op)) if mark(op))
+}
+
 /// The names of keyspaces by their numbers, which are never given twice.
 #[derive(Clone, Default)]
 pub(super) struct Names(HashMap<u64, String>);

@@ -5,6 +5,7 @@
 //! memtables: what is new in those has greater sequence numbers than an older store shows.
 
 use super::{Opening, Parts, READ_ONLY_TRIES, may_have_moved};
+use crate::changes::is_ingest_mark;
 use crate::changes::tail::LogTail;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
@@ -29,6 +30,11 @@ pub(crate) struct Following {
     versions: Vec<Weak<Version>>,
     /// The numbers of the files that are held open.
     held: HashSet<u64>,
+    /// The store that is followed; none before the first look.
+    db_id: Option<u128>,
+    /// The last sequence number that the log was seen to give to anything but an ingest's mark:
+    /// that counts when the manifest has it.
+    read_to: SeqNo,
     /// What the last look showed.
     shown: SeqNo,
 }
@@ -43,6 +49,8 @@ impl Following {
             buffers: Vec::new(),
             versions: Vec::new(),
             held: HashSet::new(),
+            db_id: None,
+            read_to: 0,
             shown: 0,
         }
     }
@@ -74,18 +82,25 @@ impl Following {
         let fs = Arc::clone(&self.opening.fs);
         let state = Manifest::read(&*fs, &self.opening.dir)?;
         let state = state.ok_or_else(|| self.opening.missing())?;
+        if *self.db_id.get_or_insert(state.db_id) != state.db_id {
+            return Err(self.other("another store is in its place"));
+        }
         let before = self.versions.last().and_then(Weak::upgrade);
         let same = before.as_ref().filter(|before| before.numbers().eq(state.version.numbers()));
         let version = same.cloned().unwrap_or_else(|| Arc::clone(&state.version));
-        self.tables.hold_new(&version, &self.held)?;
-        self.held.extend(version.numbers());
-        self.read_log(&state)?;
-        let last_seq = self.tail.next_seq().saturating_sub(1).max(state.last_seq);
+        let held = self.tables.hold_new(&version, &self.held);
+        // Where one could not be opened the others are closed when no look has them.
+        self.held.extend(version.numbers().filter(|number| self.tables.has(*number)));
+        held?;
+        if let Err(error) = self.read_log(&state) {
+            // A record that could not be taken over is not to be passed by.
+            self.begin_behind(&state);
+            return Err(error);
+        }
+        let last_seq = self.read_to.max(state.last_seq);
         if last_seq < self.shown {
-            return Err(Error::corrupt(format!(
-                "{}: the store was at sequence number {}, and is at {last_seq} now: it was \
-                 replaced, or lost what was not synced; follow it anew",
-                self.opening.dir.display(),
+            return Err(self.other(&format!(
+                "it was at sequence number {}, and is at {last_seq} now",
                 self.shown
             )));
         }
@@ -118,10 +133,18 @@ impl Following {
         Ok(Some(Arc::new(engine)))
     }
 
+    fn other(&self, how: &str) -> Error {
+        let dir = self.opening.dir.display();
+        Error::corrupt(format!(
+            "{dir}: the store was replaced, or lost what was not synced: {how}; follow it anew"
+        ))
+    }
+
     /// Takes over what the log holds behind the last look.
     fn read_log(&mut self, state: &State) -> Result<()> {
         self.tail.look_again();
-        if self.tail.next_seq() <= state.last_seq && self.tail.segment().is_none() {
+        // What is in tables need not be read, however long its logs are kept.
+        if self.tail.next_seq() <= state.last_seq {
             self.begin_behind(state);
         }
         loop {
@@ -141,12 +164,13 @@ impl Following {
     /// Begins to read the log anew, behind what is in tables. Nothing else is needed.
     fn begin_behind(&mut self, state: &State) {
         self.buffers.clear();
+        self.read_to = state.last_seq;
         let Opening { fs, dir, .. } = &self.opening;
         self.tail = LogTail::new(Arc::clone(fs), dir, state.last_seq + 1);
     }
 
     fn read_on(&mut self, state: &State) -> Result<()> {
-        let Following { opening, tail, buffers, .. } = self;
+        let Following { opening, tail, buffers, read_to, .. } = self;
         loop {
             let segment = tail.segment();
             let mut batch = None;
@@ -162,6 +186,9 @@ impl Following {
             let Some(active) = buffers.last_mut() else { return Ok(()) };
             if let Some(next) = opening.insert(active, first, &payload)? {
                 buffers.push(next);
+            }
+            if !is_ingest_mark(&payload) {
+                *read_to = tail.next_seq().saturating_sub(1);
             }
         }
     }

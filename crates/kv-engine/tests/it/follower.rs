@@ -207,3 +207,46 @@ fn a_backup_of_a_kept_moment_holds_nothing_newer() {
         assert_eq!(text(&copy, key(0)).as_deref(), Some("newest"));
     });
 }
+
+#[test]
+fn a_store_in_the_place_of_another_is_not_mixed_with_it() {
+    let w = World::plain();
+    let db = w.open();
+    let mut model = Model::new();
+    fill(&db, &mut model, 30, 0);
+    let mut follower = follow(&w);
+    drop(db);
+    for name in w.files().into_keys() {
+        w.remove(&name);
+    }
+    let db = w.open();
+    fill(&db, &mut Model::new(), 60, 1);
+    let error = follower.refresh().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+    assert!(error.to_string().contains("replaced"), "{error}");
+    assert_same(follower.db(), &model);
+}
+
+#[test]
+fn a_refresh_answers_what_there_was_beside_ingests() {
+    let temp = TempDir::new();
+    let db = Db::open(temp.db(), Options::default()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looker = scope.spawn(|| {
+            let mut follower = Follower::open(temp.db(), Options::default()).unwrap();
+            let mut found = follower.db().iter().count();
+            while !done.load(Ordering::Acquire) {
+                let new = follower.refresh().unwrap();
+                let now = follower.db().iter().count();
+                assert_eq!(new, now > found, "{now} keys, {found} before");
+                found = now;
+            }
+        });
+        for i in 0..100 {
+            db.ingest([(key(i), value(i, 0))]).unwrap();
+        }
+        done.store(true, Ordering::Release);
+        looker.join().unwrap();
+    });
+}
