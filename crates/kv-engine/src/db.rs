@@ -3,7 +3,7 @@
 use crate::batch::WriteBatch;
 use crate::changes::Changes;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::keyspace::Keyspace;
 use crate::open;
 use crate::options::{Durability, Options};
@@ -370,10 +370,7 @@ impl Db {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn sync(&self) -> Result<()> {
-        let engine = &self.handle.engine;
-        let writer = engine.writer()?;
-        engine.health.check_write()?;
-        writer.log.sync_to(writer.log.end()).map_err(|e| engine.writes_failed(&Error::from(e)))
+        self.handle.engine.sync()
     }
 
     /// Merges everything down to the last level, drops what is deleted, overwritten or expired,

@@ -220,6 +220,13 @@ impl Engine {
         if retryable { error } else { self.writes_failed(&error) }
     }
 
+    /// Makes everything written so far survive power loss.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let writer = self.writer()?;
+        self.health.check_write()?;
+        writer.log.sync_to(writer.log.end()).map_err(|e| self.writes_failed(&Error::from(e)))
+    }
+
     /// Turns the store read-only for good because of `cause`, and lets everybody go who waits.
     pub(crate) fn writes_failed(&self, cause: &Error) -> Error {
         if planted(bug::RESUMED_AFTER_LOG_FAILURE) {

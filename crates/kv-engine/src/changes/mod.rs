@@ -154,17 +154,7 @@ impl Engine {
         self.health.check_open()?;
         let mut names = Names::default();
         self.each_space(|space: &Space| names.add(space.id(), &space.name));
-        let known = self.publisher.visible();
-        if seq > known {
-            return Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "sequence number {seq} lies ahead of the store, whose last one is {known}: it \
-                     is another store's, or of writes that were not synced and were lost; read the \
-                     store as a whole, then the changes since {known}"
-                ),
-            ));
-        }
+        let known = self.check_not_ahead(seq)?;
         let fs = Arc::clone(&self.fs);
         let source = match &self.writer {
             Some(_) => Source::Writer(Arc::clone(self)),
@@ -176,6 +166,22 @@ impl Engine {
         tail.find(known, self.writer.is_some())?;
         let position = tail.next_seq().saturating_sub(1);
         Ok(Changes { source, tail, names, known, position, ended: true, failed: false })
+    }
+
+    /// Refuses a sequence number that the store has not come to; answers how far it is.
+    fn check_not_ahead(&self, seq: SeqNo) -> Result<SeqNo> {
+        let known = self.publisher.visible();
+        if seq <= known {
+            return Ok(known);
+        }
+        Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "sequence number {seq} lies ahead of the store, whose last one is {known}: it \
+                 is another store's, or of writes that were not synced and were lost; read the \
+                 store as a whole, then the changes since {known}"
+            ),
+        ))
     }
 }
 

@@ -141,10 +141,13 @@ impl Engine {
     /// Removes all of them, for the room that they take; answers whether there were any.
     pub(crate) fn give_held_up(&self) -> bool {
         let mut state = self.held.state.lock();
-        let any = !state.logs.is_empty();
-        if any {
-            self.drop_unneeded(&mut state, 0);
+        let State { logs, gone, .. } = &mut *state;
+        let any = !logs.is_empty();
+        for log in logs.drain(..) {
+            self.remove_logs(std::iter::once(log.number));
+            *gone = log.last_seq.max(*gone);
         }
+        self.held.bytes.store(0, Ordering::Relaxed);
         any
     }
 
@@ -185,7 +188,8 @@ impl Engine {
 
 impl Changes {
     /// Registers the consumer `name`, or moves it: it has taken all changes up to
-    /// [`Changes::position`], and needs those behind it. That is durable when the call returns. The
+    /// [`Changes::position`], and needs those behind it. That is durable when the call returns, and so
+    /// are those changes: what was written without a sync is synced now. The
     /// logs with those changes are held from now on, also over reopening, until it acknowledges them
     /// or is [forgotten](Changes::forget).
     ///
@@ -215,9 +219,12 @@ impl Changes {
         match &self.source {
             Source::Writer(engine) => {
                 engine.health.check_open()?;
+                // Else a power cut could take what the consumer has, and its numbers come again.
+                engine.sync()?;
                 engine.acknowledge(name, self.position())
             }
             Source::Reader { .. } => {
+                self.tail.sync()?;
                 consumers::write(&**fs, dir, name, self.position())?;
                 self.since(self.position()).map(drop)
             }
@@ -241,8 +248,13 @@ impl Changes {
         let (fs, dir) = self.source.place();
         let at = consumers::read(&**fs, dir, name)?;
         let at = at.ok_or_else(|| consumers::unknown(name))?;
+        if let Source::Writer(engine) = &self.source {
+            engine.check_not_ahead(at)?;
+        }
         self.tail = self.since(at)?;
         self.position = at;
+        self.ended = true;
+        self.failed = false;
         Ok(self)
     }
 

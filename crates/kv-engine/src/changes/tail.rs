@@ -100,6 +100,23 @@ impl LogTail {
         }
     }
 
+    /// Makes durable what was read, whoever wrote it.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let last = self.segment().unwrap_or(u64::MAX);
+        for number in self.numbers(0)?.into_iter().take_while(|number| *number <= last) {
+            let path = FileName::Log(number).path(&self.dir);
+            match self.fs.open(&path, Mode::Read).and_then(|file| file.sync_data()) {
+                // One that went meanwhile is in tables.
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(format!("{}: sync failed", path.display()), e));
+                }
+                _ => {}
+            }
+        }
+        let synced = self.fs.sync_dir(&self.dir);
+        synced.map_err(|e| Error::io(format!("{}: sync failed", self.dir.display()), e))
+    }
+
     /// Finds the place, or says that it is not held.
     pub(crate) fn find(&mut self, known: SeqNo, bounded: bool) -> Result<()> {
         if self.part.is_none() && !(bounded && self.next_seq > known) {
@@ -286,8 +303,8 @@ impl LogTail {
         Ok(Some(Part { number, reader, fresh: true, examined: false }))
     }
 
-    /// The beginnings of the segments from `first` on to which something was written, ascending.
-    fn heads(&self, first: u64) -> Result<Vec<Head>> {
+    /// The numbers of the segments from `first` on, ascending.
+    fn numbers(&self, first: u64) -> Result<Vec<u64>> {
         let listed = self.fs.list(&self.dir);
         let entries = listed
             .map_err(|e| Error::io(format!("{}: cannot be listed", self.dir.display()), e))?;
@@ -299,8 +316,13 @@ impl LogTail {
             })
             .collect();
         numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The beginnings of the segments from `first` on to which something was written, ascending.
+    fn heads(&self, first: u64) -> Result<Vec<Head>> {
         let mut heads = Vec::new();
-        for number in numbers {
+        for number in self.numbers(first)? {
             heads.extend(self.head(number)?);
         }
         Ok(heads)

@@ -5,8 +5,12 @@ use crate::support::*;
 use kv_engine::{
     Change, ChangeOp, Changes, Db, Durability, ErrorKind, Options, Result, WriteBatch,
 };
+use kv_vfs::{Fault, FaultFs, Fs, FsFileExt, MemFs, OpKind};
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -482,11 +486,86 @@ fn unsynced_changes_that_a_power_cut_takes_are_told() {
     let mut changes = db.changes_since(0).unwrap();
     db.put("b", "2").unwrap();
     assert_eq!(changes.by_ref().count(), 2);
-    changes.acknowledge("c").unwrap();
     let cut = w.after_power_cut().open();
     let error = refused(cut.changes_since(changes.position()));
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("lies ahead"), "{error}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut() {
+    for read_only in [false, true] {
+        let w = World::plain();
+        let db = Db::open(DIR, w.options().sync_on_write(false)).unwrap();
+        let mut model = Model::new();
+        fill(&db, &mut model, 70, 0);
+        let reader = match read_only {
+            true => Db::open(DIR, w.options().read_only(true)).unwrap(),
+            false => db.clone(),
+        };
+        let mut changes = reader.changes_since(0).unwrap();
+        changes.by_ref().for_each(|change| drop(change.unwrap()));
+        changes.acknowledge("c").unwrap();
+        let cut = w.after_power_cut();
+        let cut = cut.open();
+        assert_same(&cut, &model);
+        // No number that it has taken is given again.
+        cut.put("new", "x").unwrap();
+        let rest = cut.changes_since(0).unwrap().resume("c").unwrap();
+        let rest: Vec<_> = rest.map(|change| change.unwrap().ops).collect();
+        assert_eq!(rest, [[put("new", "x")]], "read-only: {read_only}");
+    }
+}
+
+#[test]
+fn a_consumer_ahead_of_the_store_is_told() {
+    let w = World::plain();
+    let db = w.open();
+    fill(&db, &mut Model::new(), 10, 0);
+    let mut changes = db.changes_since(0).unwrap();
+    assert_eq!(changes.by_ref().count(), 10);
+    changes.acknowledge("c").unwrap();
+    let dir = Path::new(DIR).join("consumers");
+    let bytes = files(&*w.fs, &dir).remove("c").unwrap();
+    let other = World::plain();
+    let db = other.open();
+    other.fs.create_dir(&dir).unwrap();
+    other.fs.create_new(&dir.join("c")).unwrap().write_all_at(&bytes, 0).unwrap();
+    let error = refused(db.changes_since(0).unwrap().resume("c"));
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("lies ahead"), "{error}");
+}
+
+#[test]
+fn a_resume_goes_on_after_an_error() {
+    let w = World::tiny();
+    let db = w.open();
+    let mut changes = db.changes_since(0).unwrap();
+    fill(&db, &mut Model::new(), 100, 0);
+    db.flush().unwrap();
+    // The log goes a moment after its flush.
+    while db.changes_since(99).is_ok() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // What it has open it may still give.
+    let error = changes.find_map(Result::err).unwrap();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    db.changes_since(0).unwrap().acknowledge("c").unwrap();
+    db.put("a", "1").unwrap();
+    assert_eq!(changes.resume("c").unwrap().count(), 1);
+}
+
+#[test]
+fn held_logs_of_unknown_size_are_given_up_too() {
+    let faulty = Arc::new(FaultFs::new(Arc::new(MemFs::new())));
+    let options = Options::default().file_system(Arc::clone(&faulty) as Arc<dyn Fs>);
+    let db = Db::open(DIR, options.write_buffer(16 << 10).disk_limit(256 << 10)).unwrap();
+    db.changes_since(0).unwrap().acknowledge("slow").unwrap();
+    let fault =
+        faulty.arm(Fault::new(OpKind::Metadata, io::ErrorKind::PermissionDenied).on(".log"));
+    let full = (0..).find_map(|i| db.put(key(i), vec![i as u8; 2000]).err()).unwrap();
+    assert_eq!(full.kind(), ErrorKind::NoSpace);
+    assert!(faulty.fired(fault) > 0);
 }
 
 #[test]
