@@ -1,6 +1,8 @@
 //! Changes: every committed batch, whole, once and in order, or a typed answer that says what is
 //! held.
 
+mod cuts;
+
 use crate::support::*;
 use kv_engine::{
     Change, ChangeOp, Changes, Db, Durability, ErrorKind, Options, Result, WriteBatch,

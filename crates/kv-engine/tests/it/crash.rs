@@ -149,7 +149,7 @@ fn steps_in(db: &Db, what: &str) -> usize {
 }
 
 /// Ways in which a disk keeps or loses what was not synced.
-fn survivors(policy: usize, seed: u64) -> Survivors {
+pub(crate) fn survivors(policy: usize, seed: u64) -> Survivors {
     let mut rng = Rng::new(seed);
     match policy {
         0 => Box::new(|_| false),
@@ -164,7 +164,7 @@ fn survivors(policy: usize, seed: u64) -> Survivors {
     }
 }
 
-const POLICIES: usize = 7;
+pub(crate) const POLICIES: usize = 7;
 
 #[test]
 fn what_survives_is_a_prefix_and_is_kept_from_then_on() {
