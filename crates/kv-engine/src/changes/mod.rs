@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::space::Space;
 use bytes::Bytes;
 use kv_core::SeqNo;
+use kv_manifest::Manifest;
 use kv_vfs::Fs;
 use ops::{Names, Reader};
 use std::ops::Bound;
@@ -129,6 +130,8 @@ pub struct Changes {
     known: SeqNo,
     /// The sequence number of the last change given, or where this began.
     position: SeqNo,
+    /// A reader's mark of an ingest that was not committed when last looked.
+    pending: Option<Change>,
     /// It looks what is committed when it is asked next: it was not asked yet, or it came to its end.
     ended: bool,
     failed: bool,
@@ -165,7 +168,16 @@ impl Engine {
         // What is not held is told now.
         tail.find(known, self.writer.is_some())?;
         let position = tail.next_seq().saturating_sub(1);
-        Ok(Changes { source, tail, names, known, position, ended: true, failed: false })
+        Ok(Changes {
+            source,
+            tail,
+            names,
+            known,
+            position,
+            pending: None,
+            ended: true,
+            failed: false,
+        })
     }
 
     /// Refuses a sequence number that the store has not come to; answers how far it is.
@@ -212,6 +224,22 @@ impl Changes {
     }
 
     fn advance(&mut self) -> Result<Option<Change>> {
+        let next = match self.pending.take() {
+            Some(change) => Some(change),
+            None => self.read_on()?,
+        };
+        match next {
+            Some(change) if !self.source.has_committed(&change) => self.pending = Some(change),
+            Some(change) => {
+                self.position = change.seq;
+                return Ok(Some(change));
+            }
+            None => {}
+        }
+        Ok(None)
+    }
+
+    fn read_on(&mut self) -> Result<Option<Change>> {
         let bounded = match &self.source {
             Source::Writer(engine) => {
                 engine.health.check_open()?;
@@ -241,13 +269,9 @@ impl Changes {
                 Ok(())
             })?;
             match change {
-                Some(change) => {
-                    self.position = change.seq;
-                    // Making a keyspace is no change of any key.
-                    if !change.ops.is_empty() {
-                        return Ok(Some(change));
-                    }
-                }
+                // Making a keyspace is no change of any key.
+                Some(change) if change.ops.is_empty() => self.position = change.seq,
+                Some(change) => return Ok(Some(change)),
                 None if found => {}
                 None => return Ok(None),
             }
@@ -260,6 +284,20 @@ impl Source {
         match self {
             Source::Writer(engine) => (&engine.fs, &engine.dir),
             Source::Reader { fs, dir } => (fs, dir),
+        }
+    }
+
+    /// Whether a change counts that was found in the log. The mark of an ingest is there before its
+    /// pairs are: they come with the manifest.
+    fn has_committed(&self, change: &Change) -> bool {
+        let mark = matches!(change.ops.as_slice(), [ChangeOp::Ingest { .. }]);
+        match self {
+            Source::Reader { fs, dir } if mark => match Manifest::read(&**fs, dir) {
+                Ok(Some(state)) => state.last_seq >= change.seq,
+                // The writer replaces it: the next look tells.
+                Ok(None) | Err(_) => false,
+            },
+            _ => true,
         }
     }
 

@@ -253,6 +253,7 @@ impl Changes {
         }
         self.tail = self.since(at)?;
         self.position = at;
+        self.pending = None;
         self.ended = true;
         self.failed = false;
         Ok(self)

@@ -571,6 +571,34 @@ fn held_logs_of_unknown_size_are_given_up_too() {
 }
 
 #[test]
+fn a_reader_is_told_of_an_ingest_when_it_is_there() {
+    let temp = TempDir::new();
+    let db = Db::open(temp.db(), Options::default()).unwrap();
+    let open = || Db::open(temp.db(), Options::default().read_only(true)).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut changes = open().changes_since(0).unwrap();
+            let mut seen = 0;
+            while seen < 60 {
+                for change in changes.by_ref() {
+                    for op in change.unwrap().ops {
+                        let ChangeOp::Ingest { first, .. } = op else { panic!("{op:?}") };
+                        assert_eq!(first, key(seen));
+                        assert!(open().contains_key(&first).unwrap(), "{seen} is told too early");
+                        seen += 1;
+                    }
+                }
+            }
+        });
+        db.changes_since(0).unwrap().acknowledge("c").unwrap();
+        for i in 0..60 {
+            db.ingest([(key(i), value(i, 0))]).unwrap();
+        }
+        reader.join().unwrap();
+    });
+}
+
+#[test]
 fn writers_beside_a_consumer() {
     for setting in [SETTINGS[0], SETTINGS[1], SETTINGS[7], SETTINGS[12]] {
         println!("setting: {}", setting.0);
