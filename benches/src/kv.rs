@@ -49,6 +49,32 @@ impl Engine for Kv {
     }
 }
 
+/// The engine of this project, whose stores are shown to somebody who wants to look at them.
+pub struct Shown<F>(
+    /// Called with each store that is opened.
+    pub F,
+);
+
+impl<F: Fn(&Db) + Sync> Engine for Shown<F> {
+    fn name(&self) -> &str {
+        Kv.name()
+    }
+
+    fn version(&self) -> String {
+        Kv.version()
+    }
+
+    fn options(&self, settings: &Settings) -> String {
+        Kv.options(settings)
+    }
+
+    fn open(&self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
+        let db = Db::open(dir, options(settings))?;
+        (self.0)(&db);
+        Ok(Box::new(KvStore { db }))
+    }
+}
+
 struct KvStore {
     db: Db,
 }

@@ -1,7 +1,7 @@
 //! The grammar of the command line.
 
 use crate::form::Format;
-use crate::{backup, bench, changes, inspect, load, pages, shell};
+use crate::{backup, bench, changes, inspect, load, pages, shell, top};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -153,6 +153,9 @@ Examples:
         #[arg(long)]
         prometheus: bool,
     },
+    /// Watch a store at work: operations, latencies, levels, stalls, memory, jobs
+    #[command(after_help = top::EXAMPLES, long_about = top::ABOUT)]
+    Top(top::Top),
     /// Read every byte of the store and check it; damage is listed, and the exit code is then 3
     #[command(after_help = "\
 Examples:

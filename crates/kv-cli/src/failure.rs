@@ -1,7 +1,7 @@
 //! How a command ends when it does not do what was asked: an exit code and a line for people.
 
 use kv_engine::{Error, ErrorKind};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -61,6 +61,12 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         self.tell();
         ExitCode::from(self.code)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.message.as_deref().unwrap_or_default())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The program `kv`: an ordered key-value store on the command line.
 //!
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
-//! `changes`, `maintain`, `backup`, `repair`, `inspect`, `shell` and `bench` a group of commands. `form` knows how
+//! `changes`, `maintain`, `backup`, `repair`, `inspect`, `shell`, `top` and `bench` a group of commands. `form` knows how
 //! bytes are shown and given, `records` how a key and its value stand in a line of a file. `store`
 //! opens the store, `output` and `failure` are the ways out.
 //!
@@ -31,6 +31,7 @@ mod repair;
 mod scan;
 mod shell;
 mod store;
+mod top;
 
 use args::{Args, Command};
 use clap::Parser;
@@ -67,6 +68,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Restore(args) => backup::restore(args, &mut out),
         Command::Compact => maintain::compact(dir),
         Command::Stats { prometheus } => maintain::stats(dir, prometheus, &mut out),
+        Command::Top(args) => top::top(dir, args, &mut out),
         Command::Verify => repair::verify(dir, &mut out),
         Command::Repair(args) => repair::repair(args, &mut out),
         Command::Inspect(what) => inspect::inspect(what, &mut out),

@@ -3,7 +3,7 @@
 //! Just that: every request is answered with the figures, one at a time, and the connection is
 //! closed. It is for measuring and looking, in a program that is no server otherwise.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, complain};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -23,24 +23,30 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| expected.to_owned())
 }
 
-/// Answers what `figures` says, until the program ends; nothing where there are none at present.
-/// The address is the one that is really listened at.
-#[expect(clippy::disallowed_methods, reason = "a thread beside the store, none of the store's own")]
-pub(crate) fn serve(
-    address: SocketAddr,
-    figures: impl Fn() -> Option<String> + Send + 'static,
-) -> Result<SocketAddr, Failure> {
-    let refused =
-        |error: io::Error| Failure::broken(format!("cannot listen at {address}: {error}"));
-    let listener = TcpListener::bind(address).map_err(refused)?;
-    let bound = listener.local_addr().map_err(refused)?;
-    std::thread::spawn(move || {
-        for caller in listener.incoming().flatten() {
-            // A caller that goes away is no concern of the store.
-            let _ = answer(caller, &figures);
+/// An address that is listened at, and not yet answered.
+pub(crate) struct Listener(TcpListener);
+
+impl Listener {
+    pub(crate) fn bind(address: SocketAddr) -> Result<Listener, Failure> {
+        let refused =
+            |error: io::Error| Failure::broken(format!("cannot listen at {address}: {error}"));
+        TcpListener::bind(address).map(Listener).map_err(refused)
+    }
+
+    /// Answers what `figures` says until the program ends, and tells where; nothing where there are
+    /// none at present.
+    #[expect(clippy::disallowed_methods, reason = "a thread beside the store, none of its own")]
+    pub(crate) fn serve(self, figures: impl Fn() -> Option<String> + Send + 'static) {
+        if let Ok(address) = self.0.local_addr() {
+            complain(format!("the figures are at http://{address}/metrics"));
         }
-    });
-    Ok(bound)
+        std::thread::spawn(move || {
+            for caller in self.0.incoming().flatten() {
+                // A caller that goes away is no concern of the store.
+                let _ = answer(caller, &figures);
+            }
+        });
+    }
 }
 
 fn answer(mut caller: TcpStream, figures: &impl Fn() -> Option<String>) -> io::Result<()> {

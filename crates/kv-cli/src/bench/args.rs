@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use kv_benches::keys::Shape;
 use kv_benches::{Config, Filler, Workload};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,6 +74,9 @@ pub(crate) struct Bench {
     /// Write the result to a file, too, in JSON, one object a line
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Serve the figures of the store that is measured at this address, for `kv top`
+    #[arg(long, value_name = "ADDRESS", value_parser = crate::metrics::address)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Be the process that openlog kills
     #[arg(long, value_name = "JOB", hide = true)]
     pub(crate) fill_and_wait: Option<String>,
@@ -176,7 +180,7 @@ fn length(text: &str) -> Result<usize, String> {
     usize::try_from(length).map_err(|e| e.to_string())
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     if seconds <= 0.0 {
         return Err("there must be time to work".to_owned());

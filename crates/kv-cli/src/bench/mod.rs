@@ -3,15 +3,18 @@
 pub(crate) mod args;
 
 use crate::failure::{Failure, complain};
+use crate::metrics::Listener;
 use crate::output::Output;
 use crate::progress;
 use indicatif::ProgressBar;
-use kv_benches::kv::Kv;
+use kv_benches::kv::{Kv, Shown};
 use kv_benches::{Bench, Config, Row, Watch, Workload, crash, measure, report};
+use kv_engine::Db;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -29,7 +32,18 @@ pub(crate) fn bench(args: args::Bench, out: &mut Output) -> Result<(), Failure> 
     }
     let bars = Bars { bar: progress::operations() };
     let mut results = Results::new(&config, args.out.as_deref(), out)?;
-    let mut bench = Bench::new(&Kv, &config, &bars).map_err(failure)?;
+    let shown = Arc::new(Mutex::new(None::<Db>));
+    if let Some(address) = args.metrics {
+        let shown = Arc::clone(&shown);
+        let figures = move || shown.lock().ok()?.as_ref().map(|db| db.stats().prometheus());
+        Listener::bind(address)?.serve(figures);
+    }
+    let engine = Shown(|db: &Db| {
+        if let (Some(_), Ok(mut shown)) = (args.metrics, shown.lock()) {
+            *shown = Some(db.clone());
+        }
+    });
+    let mut bench = Bench::new(&engine, &config, &bars).map_err(failure)?;
     for workload in workloads {
         for row in bench.run(workload).map_err(failure)? {
             results.add(&row)?;

@@ -10,9 +10,10 @@ mod session;
 mod words;
 
 use crate::args::Space;
-use crate::failure::{Failure, complain};
+use crate::failure::Failure;
+use crate::metrics::{self, Listener};
 use crate::output::Output;
-use crate::{metrics, store};
+use crate::store;
 use session::{Next, Opened, Session};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::net::SocketAddr;
@@ -50,7 +51,8 @@ pub(crate) struct Shell {
     #[arg(long)]
     read_only: bool,
     /// Serve the store's figures at this address while the shell runs, for Prometheus and `kv top`
-    #[arg(long, value_name = "ADDRESS", value_parser = metrics::address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = metrics::address,
+        conflicts_with = "read_only")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
     space: Space,
@@ -58,15 +60,16 @@ pub(crate) struct Shell {
 
 pub(crate) fn shell(dir: &Path, args: Shell, out: &mut Output) -> Result<(), Failure> {
     let prompts = io::stdin().is_terminal();
+    // Before the store is made for nothing.
+    let listener = args.metrics.map(Listener::bind).transpose()?;
     let opened = match args.read_only {
         true => Opened::Beside(Box::new(store::follow(dir)?)),
         false => Opened::Here(store::for_writing(dir)?),
     };
     let mut session = Session::new(opened, args.space, prompts);
-    if let Some(address) = args.metrics {
+    if let Some(listener) = listener {
         let db = session.db().clone();
-        let address = metrics::serve(address, move || Some(db.stats().prometheus()))?;
-        complain(format!("the figures are at http://{address}/metrics"));
+        listener.serve(move || Some(db.stats().prometheus()));
     }
     let ended = match prompts {
         true => prompt::run(&mut session, out),

@@ -17,6 +17,7 @@ mod ranges;
 mod repair;
 mod shell;
 mod terminal;
+mod top;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `shell` at a terminal.
+//! Programs at a terminal; `shell` there.
 
 use crate::Kv;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -7,10 +7,12 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program, and somebody who types.
-struct Terminal {
+pub(crate) struct Terminal {
     keys: File,
     screen: Receiver<Vec<u8>>,
     seen: String,
@@ -18,7 +20,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn new(kv: &Kv, args: &[&str], home: Option<&str>) -> Terminal {
+    pub(crate) fn new(kv: &Kv, args: &[&str], home: Option<&str>) -> Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -47,11 +49,12 @@ impl Terminal {
 
     /// Types, and waits until this appears behind what was there.
     #[track_caller]
-    fn types(&mut self, keys: &str, wanted: &str) -> String {
+    pub(crate) fn types(&mut self, keys: &str, wanted: &str) -> String {
         self.seen.clear();
         self.keys.write_all(keys.as_bytes()).unwrap();
+        let begun = Instant::now();
         while !self.seen.contains(wanted) {
-            match self.screen.recv_timeout(Duration::from_secs(30)) {
+            match self.screen.recv_timeout(PATIENCE.saturating_sub(begun.elapsed())) {
                 Ok(piece) => self.seen += &String::from_utf8_lossy(&piece),
                 Err(_) => panic!("{wanted:?} is not in {:?}", self.seen),
             }
@@ -59,7 +62,7 @@ impl Terminal {
         self.seen.clone()
     }
 
-    fn ends(mut self, keys: &str) -> Option<i32> {
+    pub(crate) fn ends(mut self, keys: &str) -> Option<i32> {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.child.wait().unwrap().code()
     }
