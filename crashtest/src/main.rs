@@ -36,6 +36,7 @@ mod record;
 mod report;
 mod rng;
 mod settings;
+mod soak;
 mod tally;
 mod timeline;
 mod transactions;
@@ -102,6 +103,8 @@ enum Command {
     Model(model::Arguments),
     /// Transactions of many threads, replayed in the order of their commits, and the anomalies.
     Transactions(transactions::Arguments),
+    /// Queues, expiry and overwriting, for millions of operations: does the store keep its size?
+    Soak(soak::Arguments),
     /// The program that is killed.
     #[command(hide = true)]
     Torture(kv_crashtest::torture::Life),
@@ -148,6 +151,7 @@ fn run(arguments: Arguments) -> Result<bool> {
         Command::Ledger => ledger::rows()?.into(),
         Command::Kill(arguments) => kill::run(&arguments)?.into(),
         Command::Fuse(arguments) => fuse::run(&arguments)?.into(),
+        Command::Soak(arguments) => soak::run(&arguments)?.into(),
         Command::Model(arguments) => model::run(&arguments)?.into(),
         Command::Transactions(arguments) => transactions::run(&arguments)?.into(),
         Command::Torture(life) => return child::live(&life),

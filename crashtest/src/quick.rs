@@ -1,8 +1,8 @@
 //! The short form of everything: what is run before a change is taken.
 
 use crate::report::Row;
-use crate::transactions;
 use crate::{checks, crash, fault, flip, format, fuse, kill, model, mutate, planted};
+use crate::{soak, transactions};
 use anyhow::Result;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ const PARTS: &[Part] = &[
     ("mutations", mutate::quick),
     ("model", model::quick),
     ("transactions", transactions::quick),
+    ("soak", soak::quick),
     ("kills", kill::quick),
     ("power cuts under a mount", fuse::quick),
     ("planted bugs", planted::quick),
