@@ -62,9 +62,26 @@ impl Terminal {
         self.seen.clone()
     }
 
+    /// Types what ends the program, again and again: between two prompts a key may be lost, because
+    /// the terminal's mode changes.
     pub(crate) fn ends(mut self, keys: &str) -> Option<i32> {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-        self.child.wait().unwrap().code()
+        let begun = Instant::now();
+        loop {
+            // Nobody reads it where the program is gone.
+            let _ = self.keys.write_all(keys.as_bytes());
+            std::thread::sleep(Duration::from_millis(100));
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{keys:?} does not end it: {:?}", self.seen);
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
