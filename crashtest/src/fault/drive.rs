@@ -8,7 +8,7 @@ use crate::awake::{awake, awake_since};
 use crate::fault::scenario::Scenario;
 use crate::history::Step;
 use crate::jobs;
-use crate::oracle::scan;
+use crate::oracle::{DIR, scan};
 use crate::record::{Run, Stage};
 use crate::timeline::{Model, Seen, differences, digest};
 use kv_engine::ErrorKind;
@@ -16,6 +16,7 @@ use kv_vfs::{FaultFs, FaultKind, Note, OpKind, Struck};
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,12 +95,16 @@ impl Outcome {
     }
 }
 
-/// Whether the call was a write or a sync of the log or the manifest that failed.
+/// Whether the call was a write or a sync of the store's log or manifest that failed. A copy that
+/// is made of it has its own; and a log that is only held for consumers is not written to any more,
+/// and replayed already.
 fn is_final(struck: &Struck) -> bool {
     let name = struck.path.file_name().unwrap_or_default().to_string_lossy();
     let moved = matches!(struck.kind, FaultKind::Short(1..) | FaultKind::FlipBit(_));
     matches!(struck.op, OpKind::Write | OpKind::Sync)
         && !moved
+        && struck.path.parent() == Some(Path::new(DIR))
+        && !struck.site.file.ends_with("open/held.rs")
         && (name.ends_with(".log") || name.starts_with("MANIFEST"))
 }
 
