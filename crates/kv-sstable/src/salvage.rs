@@ -285,14 +285,7 @@ impl Salvage {
     /// Finds every block of the file without an index.
     fn read_by_checksums(&mut self) {
         let found = scan::blocks(&self.source, 0, self.size);
-        match found.gaps.last() {
-            Some((at, end)) if self.is_footer(*at, *end) => {
-                self.lose(*at, *end, "the footer cannot be read", false);
-            }
-            _ => self.lose(self.size, self.size, "the file ends without its footer", false),
-        }
-        self.take_gaps(&found);
-        for (handle, kind) in found.blocks {
+        for &(handle, kind) in &found.blocks {
             match kind {
                 BlockType::Data => self.queue.push_back(Planned { handle, keys: None }),
                 BlockType::RangeTombstones => self.read_tombstones(handle),
@@ -300,6 +293,13 @@ impl Salvage {
                 BlockType::Index | BlockType::TopIndex | BlockType::Filter => {}
             }
         }
+        match found.gaps.last() {
+            Some((at, end)) if self.is_footer(*at, *end) => {
+                self.lose(*at, *end, "the footer cannot be read", false);
+            }
+            _ => self.lose(self.size, self.size, "the file ends without its footer", false),
+        }
+        self.take_gaps(&found);
         // They are the last block: behind them nothing but the footer is missing.
         if self.properties.is_none() {
             let reason = "the properties are not there, so how much the table held is not known";
@@ -322,9 +322,10 @@ impl Salvage {
         }
     }
 
-    /// Whether these are the bytes of the footer.
+    /// Whether these are the bytes of the footer. Where the properties before it are not there, the
+    /// file may as well have been cut in the middle of a block.
     fn is_footer(&self, offset: u64, end: u64) -> bool {
-        end - offset == FOOTER_LEN as u64 && end == self.size
+        end - offset == FOOTER_LEN as u64 && end == self.size && self.properties.is_some()
     }
 
     fn read_tombstones(&mut self, handle: Handle) {

@@ -78,3 +78,17 @@ fn without_footer_and_index_blocks_are_found_by_their_checksums() {
         }
     }
 }
+
+#[test]
+fn the_end_of_a_cut_file_is_not_taken_for_its_footer() {
+    let built = table(Compression::None);
+    let bytes = built.bytes();
+    for len in 0..bytes.len() {
+        let cut = file_with(&bytes[..len]);
+        let mut salvage = Salvage::open(cut, built.path.clone(), NUMBER, None).unwrap();
+        while salvage.next().unwrap() {}
+        let whole = salvage.read() == entries().len() as u64;
+        let harmless = salvage.lost().iter().find(|lost| !lost.data && lost.offset < lost.end);
+        assert!(whole || harmless.is_none(), "cut at {len}: {harmless:?}");
+    }
+}
