@@ -179,12 +179,7 @@ impl Engine {
 
     /// Removes tables and value files that no version names.
     pub(crate) fn discard(&self, made: &Made) {
-        for table in &made.tables {
-            self.remove_file(FileName::Table(table.number));
-        }
-        for values in &made.values {
-            self.remove_file(FileName::Values(values.number));
-        }
+        made.names().for_each(|name| self.remove_file(name));
     }
 
     /// Removes a file that no version names. One that cannot be removed now is removed by the

@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
 use crate::health::Work;
+use crate::options::Options;
 use crate::output::{Made, Outputs, TableMaker};
 use crate::snapshots::Kept;
 use crate::stats::latency::Operation;
@@ -13,6 +14,7 @@ use crate::write::buffer::WriteBuffer;
 use bytes::Bytes;
 use kv_core::{MAX_SEQ, RangeTombstones, SeqNo};
 use kv_manifest::{LEVELS, VersionEdit};
+use kv_memtable::Sorted;
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +29,10 @@ pub(crate) fn span(buffer: &WriteBuffer) -> Option<(Bytes, Bytes)> {
         (span, deleted) => span.or(deleted),
     }
 }
+
+/// A flush makes several tables side by side where each of them has so much of a memtable: this
+/// part of a table's usual size.
+const LEAST_SLICE: u64 = 2;
 
 /// Writes a memtable out as tables for `level`. `bottom` says that nothing older lies below, so
 /// that tombstones and old versions need not be kept. The tables are synced, their names not.
@@ -53,10 +59,59 @@ pub(crate) fn flush_upto(
     if upto < MAX_SEQ {
         tombstones = RangeTombstones::new(tombstones.iter().filter(|t| t.seq <= upto));
     }
+    let part = Part { maker, level, bottom, kept, upto, tombstones: &tombstones };
+    let slices = slices(buffer, maker.options);
+    if slices.len() > 1 {
+        mark(Mark::FlushInSlices);
+    }
+    maker.in_slices("kv-flush", &slices, |slice| flush_slice(&part, slice))
+}
+
+/// What the slices of a flush have in common.
+struct Part<'a> {
+    maker: &'a TableMaker<'a>,
+    level: usize,
+    bottom: bool,
+    kept: &'a Kept,
+    upto: SeqNo,
+    tombstones: &'a RangeTombstones,
+}
+
+/// The entries of a memtable with keys in `[lower, upper)`; `None` is no bound.
+struct Slice {
+    lower: Option<Bytes>,
+    upper: Option<Bytes>,
+    entries: Sorted,
+}
+
+/// A large memtable in as many slices as there are background threads: its memory is given back,
+/// and writers who wait for that go on, so much sooner.
+fn slices(buffer: &WriteBuffer, options: &Options) -> Vec<Slice> {
+    let entries = buffer.table.sorted();
+    let most = buffer.table.memory() as u64 / (options.table_size / LEAST_SLICE).max(1);
+    let wanted = most.clamp(1, options.background_threads as u64);
+    if wanted == 1 || buffer.table.is_empty() {
+        return vec![Slice { lower: None, upper: None, entries }];
+    }
+    let mut slices: Vec<Slice> = Vec::new();
+    for entries in entries.split(wanted as usize) {
+        let lower = slices.last_mut().and_then(|before| {
+            before.upper = entries.first_key().map(Bytes::copy_from_slice);
+            before.upper.clone()
+        });
+        slices.push(Slice { lower, upper: None, entries });
+    }
+    slices
+}
+
+fn flush_slice(part: &Part<'_>, slice: &Slice) -> Result<Made> {
+    let Part { maker, level, bottom, kept, upto, tombstones } = *part;
+    let Slice { lower, upper, entries } = slice;
+    let tombstones = tombstones.clip(lower.as_deref().unwrap_or_default(), upper.as_deref());
     let retained = retain_tombstones(&tombstones, &kept.seqs, bottom);
     let mut retention = Retention::new(&kept.seqs, tombstones, kept.oldest_clock_ms);
-    let mut outputs = Outputs::new(maker, level, retained, None, None);
-    let mut entries = buffer.table.sorted();
+    let mut outputs = Outputs::new(maker, level, retained, lower.clone(), upper.clone());
+    let mut entries = entries.clone();
     let mut last_key: Vec<u8> = Vec::new();
     while let Some((key, trailer, value)) = entries.next() {
         if trailer.seq() > upto {

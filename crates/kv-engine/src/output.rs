@@ -5,7 +5,7 @@ mod values;
 
 pub(crate) use values::Moving;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limiter::Limiter;
 use crate::options::Options;
 use bytes::Bytes;
@@ -63,6 +63,31 @@ impl TableMaker<'_> {
             .map_err(|e| Error::io(format!("{}: sync failed", self.dir.display()), e))
     }
 
+    /// Makes tables for each slice of the same work on a thread of its own, the first on this one.
+    /// Where one fails, nothing of the others stays.
+    pub(crate) fn in_slices<T: Sync>(
+        &self,
+        name: &str,
+        slices: &[T],
+        work: impl Fn(&T) -> Result<Made> + Sync,
+    ) -> Result<Made> {
+        let mut all = Made::default();
+        let mut failure = None;
+        for made in kv_vfs::side_by_side(name, slices, work) {
+            let unfinished =
+                || Error::new(ErrorKind::Io, format!("a thread {name} did not finish"));
+            match made.ok_or_else(unfinished).flatten() {
+                Ok(made) => all.extend(made),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let Some(error) = failure else { return Ok(all) };
+        for name in all.names() {
+            let _ = self.fs.remove(&name.path(self.dir));
+        }
+        Err(error)
+    }
+
     fn builder(&self, level: usize) -> Result<(TableBuilder, u64, PathBuf)> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let path = FileName::Table(number).path(self.dir);
@@ -94,6 +119,12 @@ impl Made {
     pub(crate) fn extend(&mut self, other: Made) {
         self.tables.extend(other.tables);
         self.values.extend(other.values);
+    }
+
+    /// The names of all files.
+    pub(crate) fn names(&self) -> impl Iterator<Item = FileName> {
+        let tables = self.tables.iter().map(|table| FileName::Table(table.number));
+        tables.chain(self.values.iter().map(|values| FileName::Values(values.number)))
     }
 
     /// Whether nothing was made.

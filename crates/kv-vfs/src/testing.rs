@@ -28,6 +28,8 @@ pub enum Mark {
     FlushOfTwo,
     /// A flush wrote tables to a level below 0.
     FlushBelowLevel0,
+    /// A flush made tables side by side.
+    FlushInSlices,
     /// A compaction ran in several slices.
     CompactionInSlices,
     /// A table moved down a level as it was.
@@ -66,7 +68,7 @@ pub enum Mark {
 
 impl Mark {
     /// All of them.
-    pub const ALL: [Mark; 26] = [
+    pub const ALL: [Mark; 27] = [
         Mark::TombstoneDropped,
         Mark::TombstoneKept,
         Mark::ExpiredDropped,
@@ -76,6 +78,7 @@ impl Mark {
         Mark::SnapshotAboveInputs,
         Mark::FlushOfTwo,
         Mark::FlushBelowLevel0,
+        Mark::FlushInSlices,
         Mark::CompactionInSlices,
         Mark::TableMoved,
         Mark::TableDropped,

@@ -15,7 +15,7 @@ use crate::engine::{Engine, bytes_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
 use crate::flush::span;
-use crate::output::{Made, Moving, Outputs};
+use crate::output::{Made, Moving, Outputs, TableMaker};
 use crate::read::level::{Files, LevelCursor, OpenTable};
 use crate::read::merge::Merge;
 use crate::read::source::Source;
@@ -212,36 +212,18 @@ impl Engine {
         let files = Arc::clone(self.tables.values());
         let moving = Moving { from: task.doomed.clone(), files };
         let part = Part { compaction, kept: &kept, tombstones: &tombstones, moving: &moving };
-        let made = match slices.as_slice() {
-            [slice] => self.merge_slice(&part, slice)?,
-            _ => self.merge_slices(&part, &slices)?,
-        };
-        if let Err(error) = self.named(self.maker()?.sync_dir()) {
+        if slices.len() > 1 {
+            mark(Mark::CompactionInSlices);
+        }
+        let maker = self.maker()?;
+        let made = maker.in_slices("kv-subcompaction", &slices, |slice| {
+            self.merge_slice(&maker, &part, slice)
+        })?;
+        if let Err(error) = self.named(maker.sync_dir()) {
             self.discard(&made);
             return Err(error);
         }
         Ok(made)
-    }
-
-    /// Runs every slice on a thread of its own, the first on this one.
-    fn merge_slices(&self, part: &Part<'_>, slices: &[Slice]) -> Result<Made> {
-        mark(Mark::CompactionInSlices);
-        let mut all = Made::default();
-        let made =
-            kv_vfs::side_by_side("kv-subcompaction", slices, |slice| self.merge_slice(part, slice));
-        let mut failure = None;
-        for made in made {
-            let panicked = || Error::new(ErrorKind::Io, "a compaction thread did not finish");
-            match made.ok_or_else(panicked).flatten() {
-                Ok(made) => all.extend(made),
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(error) = failure {
-            self.discard(&all);
-            return Err(error);
-        }
-        Ok(all)
     }
 
     /// Where the key space is cut so that the slices hold about equal bytes.
@@ -308,16 +290,15 @@ impl Engine {
     }
 
     /// Merges the part of the inputs in one slice.
-    fn merge_slice(&self, part: &Part<'_>, slice: &Slice) -> Result<Made> {
+    fn merge_slice(&self, maker: &TableMaker<'_>, part: &Part<'_>, slice: &Slice) -> Result<Made> {
         let Part { compaction, kept, tombstones, moving } = *part;
         let (lower, upper) = slice;
-        let maker = self.maker()?;
         let mut below = compaction.below();
         let part = tombstones.clip(lower.as_deref().unwrap_or_default(), upper.as_deref());
         let drop_oldest = compaction.bottommost();
         let retained = retain_tombstones(&part, &kept.seqs, drop_oldest);
         let level = compaction.output_level;
-        let outputs = Outputs::new(&maker, level, retained, lower.clone(), upper.clone());
+        let outputs = Outputs::new(maker, level, retained, lower.clone(), upper.clone());
         let mut outputs = outputs.moving(moving);
         let mut retention = Retention::new(&kept.seqs, part, kept.oldest_clock_ms);
         let mut cutter = Cutter::new(&compaction.grandparents, self.options.table_size);

@@ -24,6 +24,7 @@ mod delete_range;
 mod disk_full;
 mod events;
 mod failed_io;
+mod flushes;
 mod follower;
 mod format;
 mod in_memory;

@@ -108,6 +108,37 @@ fn a_walk_has_all_entries_whether_they_are_in_order_or_not() {
     assert_eq!(forward(&table).len(), 300);
 }
 
+#[test]
+fn parts_of_a_walk_are_the_whole_and_divide_no_key() {
+    for ordered in [false, true] {
+        let table = Arc::new(Memtable::new(1 << 20));
+        for i in 0..500u64 {
+            // One key of many versions in the middle.
+            let key = if i % 3 == 0 { 50 } else { i * 31 % 100 };
+            put(&table, &key.to_be_bytes(), i + 1, b"").unwrap();
+        }
+        let _ordered = ordered.then(|| table.cursor());
+        let whole = walked(table.sorted());
+        for parts in [1, 2, 3, 7, 1000] {
+            let walks = table.sorted().split(parts);
+            assert!((1..=parts).contains(&walks.len()), "{} of {parts}", walks.len());
+            assert!(parts > 3 || walks.len() == parts);
+            let mut joined: Vec<(Vec<u8>, u64)> = Vec::new();
+            for walk in walks {
+                let first = walk.first_key().map(<[u8]>::to_vec);
+                let part = walked(walk);
+                assert_eq!(first.as_ref(), part.first().map(|(key, _)| key));
+                assert!(joined.last().map(|(key, _)| key) < first.as_ref(), "a divided key");
+                joined.extend(part);
+            }
+            assert_eq!(joined, whole);
+        }
+    }
+    let empty = Arc::new(Memtable::new(1 << 20));
+    assert!(empty.sorted().split(4).is_empty());
+    assert_eq!(empty.sorted().first_key(), None);
+}
+
 fn walked(mut walk: Sorted) -> Vec<(Vec<u8>, u64)> {
     let mut entries = Vec::new();
     while let Some((key, trailer, _)) = walk.next() {
