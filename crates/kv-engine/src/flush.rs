@@ -236,8 +236,12 @@ impl Engine {
     /// Forgets that a flush failed: who asks for one wants to hear how it ends now, not how the
     /// last one did, which may have failed for a reason that is gone, such as a full disk.
     fn try_flushes_again(&self) {
-        self.background.state.lock().flush_retry.at = None;
+        let mut state = self.background.state.lock();
+        // Both under the lock, as a flush that ends notes them: else its failure could be forgotten, and
+        // the time of its retry, which is what the caller would wait for then, be kept.
+        state.flush_retry.at = None;
         self.health.note(Work::Flush, None);
+        drop(state);
         self.background.wake_all();
     }
 

@@ -1,7 +1,7 @@
 //! A write or sync of the log that fails under several writers: everyone who waits hears of it, no
 //! later write is taken, and what was acknowledged as durable survives a power cut.
 
-use crate::world::{World, big, check_with_time};
+use crate::world::{World, big, check, check_with_time};
 use kv_engine::{Durability, WriteBatch};
 use kv_vfs::{Fault, FaultError, OpKind};
 use shuttle::thread;
@@ -78,6 +78,24 @@ fn a_flush_that_fails_is_tried_again_and_loses_nothing() {
         for n in taken {
             assert_eq!(db.get([n]).unwrap().as_deref(), Some(&big(n)[..]));
         }
+        let _ = db.close();
+    });
+}
+
+/// No time passes here, so that one who waits for a retry waits for ever.
+#[test]
+fn who_asks_for_a_flush_hears_that_it_fails_also_where_another_one_has_just_failed() {
+    check(|| {
+        let world = World::new();
+        let db = world.open();
+        let error = FaultError::from(io::ErrorKind::Other);
+        world.faults.arm(Fault::new(OpKind::Write, error).on(".sst"));
+        let other = db.clone();
+        // The last one seals what was there before.
+        let writer = thread::spawn(move || (0..5u8).for_each(|n| other.put([n], big(n)).unwrap()));
+        let flushed = db.flush();
+        writer.join().unwrap();
+        assert!(flushed.is_err() || world.faults.struck(0).is_empty() || db.flush().is_err());
         let _ = db.close();
     });
 }
