@@ -1,7 +1,7 @@
 //! A file system that calls back before each call, so that a check can do something between two
 //! calls of the engine.
 
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, Metadata, Mode, Thread};
+use kv_vfs::{DirEntry, Fs, FsFile, FsLock, Metadata, Mode, OverFs};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,7 +47,11 @@ impl fmt::Debug for HookFile {
     }
 }
 
-impl Fs for HookFs {
+impl OverFs for HookFs {
+    fn below(&self) -> &dyn Fs {
+        &*self.inner
+    }
+
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         (self.hook)("create", path);
         Ok(self.file(self.inner.create_new(path)?, path))
@@ -101,18 +105,6 @@ impl Fs for HookFs {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         (self.hook)("lock", path);
         self.inner.lock(path)
-    }
-
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.inner.free_space(dir)
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
-
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.inner.spawn(name, job)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::torture::ledger::Ledger;
 use anyhow::{Context, Result, bail};
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, FsWindow, Job, Metadata, Mode, StdFs, Thread};
+use kv_vfs::{Fs, FsFile, FsLock, FsWindow, Mode, OverFs, StdFs};
 use rustix::process::{Signal, getpid, kill_process};
 use std::cell::RefCell;
 use std::fmt;
@@ -164,7 +164,11 @@ fn class(path: &Path) -> String {
 
 const WRITE: Sort = Sort::Any;
 
-impl Fs for DyingFs {
+impl OverFs for DyingFs {
+    fn below(&self) -> &dyn Fs {
+        &self.real
+    }
+
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         let real =
             self.trigger.call(("create", Sort::Name), path, || self.real.create_new(path))?;
@@ -173,10 +177,6 @@ impl Fs for DyingFs {
 
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
         Ok(self.file(self.real.open(path, mode)?, path))
-    }
-
-    fn map(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
-        self.real.map(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -189,14 +189,6 @@ impl Fs for DyingFs {
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.trigger.call(("link", Sort::Name), to, || self.real.hard_link(from, to))
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.real.list(dir)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.real.metadata(path)
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -214,18 +206,6 @@ impl Fs for DyingFs {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         self.trigger.call(("lock", Sort::Name), path, || self.real.lock(path))
-    }
-
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.real.free_space(dir)
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.real.clock()
-    }
-
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.real.spawn(name, job)
     }
 }
 

@@ -27,6 +27,7 @@ mod latch;
 mod mem;
 mod mmap;
 mod os;
+mod over;
 #[doc(hidden)]
 pub mod sync;
 #[doc(hidden)]
@@ -43,4 +44,5 @@ pub use fs::{
 pub use latch::LatchedFs;
 pub use mem::{CutFill, CutGrain, CutOrder, CutPolicy, MemFs, PendingOp};
 pub use os::{StdFs, side_by_side};
+pub use over::OverFs;
 pub use trace::{Note, Replayer, TraceFs, TraceOp};

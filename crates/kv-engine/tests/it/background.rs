@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use kv_engine::Db;
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, MemFs, Metadata, Mode, Thread};
+use kv_vfs::{Fs, FsFile, MemFs, OverFs};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
@@ -45,50 +45,17 @@ impl SlowRemoval {
     }
 }
 
-impl Fs for SlowRemoval {
+impl OverFs for SlowRemoval {
+    fn below(&self) -> &dyn Fs {
+        &*self.disk
+    }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.note(path, true);
         self.disk.create_new(path)
     }
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        self.disk.open(path, mode)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.note(path, false);
         self.disk.remove(path)
-    }
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.hard_link(from, to)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.list(dir)
-    }
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.disk.metadata(path)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.create_dir(dir)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.remove_dir(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        self.disk.lock(path)
-    }
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.disk.free_space(dir)
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.disk.clock()
-    }
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.disk.spawn(name, job)
     }
 }
 

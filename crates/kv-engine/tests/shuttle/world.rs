@@ -3,9 +3,7 @@
 
 use kv_engine::{Db, Options};
 use kv_vfs::sync::{let_limits_pass, step};
-use kv_vfs::{
-    Clock, DirEntry, FaultFs, Fs, FsFile, FsLock, Job, ManualClock, MemFs, Metadata, Mode, Thread,
-};
+use kv_vfs::{Clock, DirEntry, FaultFs, Fs, FsFile, FsLock, ManualClock, MemFs, Mode, OverFs};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
 use std::io;
@@ -107,7 +105,10 @@ impl Stepping<dyn Fs> {
     }
 }
 
-impl Fs for Stepping<dyn Fs> {
+impl OverFs for Stepping<dyn Fs> {
+    fn below(&self) -> &dyn Fs {
+        &*self.0
+    }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         step();
         self.0.create_new(path).map(Stepping::file)
@@ -132,15 +133,6 @@ impl Fs for Stepping<dyn Fs> {
         step();
         self.0.list(dir)
     }
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.0.metadata(path)
-    }
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir(dir)
-    }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.remove_dir(dir)
-    }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         step();
         self.0.sync_dir(dir)
@@ -148,15 +140,6 @@ impl Fs for Stepping<dyn Fs> {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         step();
         self.0.lock(path)
-    }
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.0.free_space(dir)
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.0.clock()
-    }
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.0.spawn(name, job)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use kv_manifest::{FileMeta, FileName, Manifest, State, VersionEdit};
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsFileExt, FsLock, Job, MemFs, Metadata, Mode, Thread};
+use kv_vfs::{Fs, FsFile, FsFileExt, FsLock, MemFs, Mode, OverFs};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -132,7 +132,10 @@ impl fmt::Debug for Watched {
     }
 }
 
-impl Fs for Watched {
+impl OverFs for Watched {
+    fn below(&self) -> &dyn Fs {
+        &self.inner
+    }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.before_change();
         Ok(self.watch(self.inner.create_new(path)?))
@@ -152,12 +155,6 @@ impl Fs for Watched {
         self.before_change();
         self.inner.hard_link(from, to)
     }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.inner.list(dir)
-    }
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.inner.metadata(path)
-    }
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.before_change();
         self.inner.create_dir(dir)
@@ -173,15 +170,6 @@ impl Fs for Watched {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
         self.before_change();
         self.inner.lock(path)
-    }
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.inner.free_space(dir)
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.inner.clock()
-    }
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.inner.spawn(name, job)
     }
 }
 

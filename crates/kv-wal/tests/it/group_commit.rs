@@ -1,7 +1,7 @@
 //! Many threads append; one writes for all, one syncs for all.
 
 use crate::support::{append, copy, disk, put, read, segment, start, tight};
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, FsWindow, Job, MemFs, Metadata, Mode, Thread};
+use kv_vfs::{Fs, FsFile, FsWindow, MemFs, OverFs};
 use kv_wal::{Log, LogOptions};
 use std::io;
 use std::ops::Range;
@@ -78,49 +78,13 @@ impl FsFile for GatedFile {
     }
 }
 
-impl Fs for GatedFs {
+impl OverFs for GatedFs {
+    fn below(&self) -> &dyn Fs {
+        &self.inner
+    }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         let inner = self.inner.create_new(path)?;
         Ok(Arc::new(GatedFile { inner, gate: Arc::clone(&self.gate) }))
-    }
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        self.inner.open(path, mode)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        unreachable!()
-    }
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        unreachable!()
-    }
-    fn hard_link(&self, _: &Path, _: &Path) -> io::Result<()> {
-        unreachable!()
-    }
-    fn list(&self, _: &Path) -> io::Result<Vec<DirEntry>> {
-        unreachable!()
-    }
-    fn metadata(&self, _: &Path) -> io::Result<Metadata> {
-        unreachable!()
-    }
-    fn create_dir(&self, _: &Path) -> io::Result<()> {
-        unreachable!()
-    }
-    fn remove_dir(&self, _: &Path) -> io::Result<()> {
-        unreachable!()
-    }
-    fn lock(&self, _: &Path) -> io::Result<Box<dyn FsLock>> {
-        unreachable!()
-    }
-    fn free_space(&self, _: &Path) -> io::Result<u64> {
-        unreachable!()
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        unreachable!()
-    }
-    fn spawn(&self, _: &str, _: Job) -> io::Result<Box<dyn Thread>> {
-        unreachable!()
     }
 }
 
