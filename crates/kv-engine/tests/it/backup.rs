@@ -3,14 +3,14 @@
 mod cuts;
 mod histories;
 
+use crate::copies::Counters;
 use crate::support::*;
-use kv_engine::{BackupDir, BackupTarget, Backups, Db, ErrorKind, Options, WriteBatch};
+use kv_engine::{BackupDir, BackupTarget, Backups, Db, ErrorKind, Options};
 use kv_vfs::{Fault, FaultFs, FaultKind, Fs, FsFileExt, MemFs, Mode, OpKind};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const BACKUPS: &str = "/backups/all";
 const COPY: &str = "/copies/one";
@@ -126,44 +126,19 @@ fn only_new_files_are_copied() {
 fn a_point_is_of_one_moment_while_others_write_and_merge() {
     let w = World::tiny();
     let db = w.open();
-    let stop = Arc::new(AtomicBool::new(false));
-    let writers: Vec<_> = (0..2)
-        .map(|thread| {
-            let (db, stop) = (db.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || {
-                let mut i = 0_u64;
-                while !stop.load(Ordering::Relaxed) {
-                    i += 1;
-                    let mut batch = WriteBatch::new();
-                    batch.put(format!("a{thread}"), i.to_be_bytes());
-                    batch.put(format!("z{thread}"), i.to_be_bytes());
-                    batch.put(format!("entry{thread}/{i:08}"), [1; 40]);
-                    db.write(batch).unwrap();
-                }
-            })
-        })
-        .collect();
+    let counters = Counters::start(&db);
     let backups = backups(on(&w.fs));
     for round in 0..12 {
-        let least: Vec<_> = (0..2).map(|thread| db.get(format!("a{thread}")).unwrap()).collect();
+        let least = Counters::counts(&db);
         // Every second one is made beside the writer, as another process would.
         let reader = Db::open(DIR, w.options().read_only(true)).unwrap();
         let point = backups.create(if round % 2 == 0 { &db } else { &reader }).unwrap();
         let path = format!("/copies/{round}");
         backups.restore(point.number(), &path, w.options()).unwrap();
         let copy = open_at(&path, &w.fs).unwrap();
-        for (thread, least) in least.into_iter().enumerate() {
-            let count = copy.get(format!("a{thread}")).unwrap();
-            assert_eq!(count, copy.get(format!("z{thread}")).unwrap(), "half of a batch");
-            assert!(count >= least, "what was written before the call is there");
-            let count = count.map_or(0, |bytes| u64::from_be_bytes(bytes[..].try_into().unwrap()));
-            let entries = copy.prefix(format!("entry{thread}/")).count() as u64;
-            assert_eq!(entries, count, "a prefix of what the thread wrote");
-        }
-        assert!(copy.verify().unwrap().is_ok());
+        Counters::assert_one_moment(&copy, least);
     }
-    stop.store(true, Ordering::Relaxed);
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    counters.stop();
     assert!(backups.verify().unwrap().is_ok());
 }
 

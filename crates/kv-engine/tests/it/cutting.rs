@@ -1,7 +1,7 @@
 //! A file system whose power is cut at a chosen operation: the program runs on, unaware, and what
 //! the cut left of the disk in that moment is kept aside.
 
-use kv_vfs::{Clock, DirEntry, Fs, FsFile, FsLock, Job, MemFs, Metadata, Mode, PendingOp, Thread};
+use kv_vfs::{Fs, FsFile, MemFs, Mode, OverFs, PendingOp};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -9,6 +9,18 @@ use std::sync::{Arc, Mutex};
 
 /// Which operations that were not synced survive.
 pub(crate) type Survivors = Box<dyn FnMut(&PendingOp) -> bool + Send>;
+
+/// How many [`survivors`] there are.
+pub(crate) const SURVIVORS: u64 = 3;
+
+/// Of what was not synced there survives nothing, all, or every second operation.
+pub(crate) fn survivors(which: u64) -> Survivors {
+    let mut n = 0_u64;
+    Box::new(move |_| {
+        n += 1;
+        [false, true, n.is_multiple_of(2)][which as usize]
+    })
+}
 
 /// Counts every operation that changes the disk, and cuts the power before the chosen one.
 #[derive(Clone, Debug)]
@@ -43,6 +55,13 @@ impl CuttingFs {
         CuttingFs::new(disk, u64::MAX, Box::new(|_| true))
     }
 
+    /// Cuts before the operation that comes behind so many from now on.
+    pub(crate) fn cut_after(&self, operations: u64, survivors: Survivors) {
+        let mut state = self.state.lock().unwrap();
+        state.at = state.operations + operations;
+        state.survivors = survivors;
+    }
+
     pub(crate) fn operations(&self) -> u64 {
         self.state.lock().unwrap().operations
     }
@@ -72,7 +91,10 @@ impl CuttingFs {
     }
 }
 
-impl Fs for CuttingFs {
+impl OverFs for CuttingFs {
+    fn below(&self) -> &dyn Fs {
+        &self.disk
+    }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn FsFile>> {
         self.step();
         Ok(self.wrap(self.disk.create_new(path)?))
@@ -92,35 +114,13 @@ impl Fs for CuttingFs {
         self.step();
         self.disk.hard_link(from, to)
     }
-    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.disk.list(dir)
-    }
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.disk.metadata(path)
-    }
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.step();
         self.disk.create_dir(dir)
     }
-    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.step();
-        self.disk.remove_dir(dir)
-    }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.step();
         self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn FsLock>> {
-        self.disk.lock(path)
-    }
-    fn free_space(&self, dir: &Path) -> io::Result<u64> {
-        self.disk.free_space(dir)
-    }
-    fn clock(&self) -> Arc<dyn Clock> {
-        self.disk.clock()
-    }
-    fn spawn(&self, name: &str, job: Job) -> io::Result<Box<dyn Thread>> {
-        self.disk.spawn(name, job)
     }
 }
 

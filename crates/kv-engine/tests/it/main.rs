@@ -16,6 +16,7 @@ mod checkpoint;
 mod child;
 mod close;
 mod concurrency;
+mod copies;
 mod corruption;
 mod crash;
 mod cursors;

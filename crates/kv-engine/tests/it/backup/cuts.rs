@@ -1,40 +1,23 @@
 //! The power goes at each call of a backup, a removal and a restore.
 
 use super::{BACKUPS, COPY, assert_point, backups, on, open_at};
-use crate::cutting::CuttingFs;
+use crate::copies::rounds;
+use crate::cutting::{CuttingFs, SURVIVORS, survivors};
 use crate::support::*;
 use kv_engine::{Db, Options};
-use kv_vfs::{Fs, FsFileExt, MemFs, Mode, PendingOp};
+use kv_vfs::{Fs, FsFileExt, MemFs, Mode};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What else survives a cut than was synced: nothing, all, every second operation.
-const SURVIVORS: u64 = 3;
-
-fn survivors(which: u64) -> Box<dyn FnMut(&PendingOp) -> bool + Send> {
-    let mut n = 0_u64;
-    Box::new(move |_| {
-        n += 1;
-        [false, true, n.is_multiple_of(2)][which as usize]
-    })
-}
-
 /// A store with two points, and more behind them.
 fn prepare(disk: &MemFs) -> (Db, Vec<Model>) {
-    let options = Options::default().write_buffer(4 << 10).file_system(on(disk));
-    let db = Db::open(DIR, options).unwrap();
-    let mut model = Model::new();
     let mut models = Vec::new();
-    for round in 0..3 {
-        fill(&db, &mut model, 40, round);
-        db.put("long", vec![round as u8; 2000]).unwrap();
-        model.insert(b"long".to_vec(), vec![round as u8; 2000]);
-        db.compact().unwrap();
-        if round < 2 {
-            backups(on(disk)).create(&db).unwrap();
+    let (db, _) = rounds(on(disk), 3, |db, model| {
+        if models.len() < 2 {
+            backups(on(disk)).create(db).unwrap();
         }
         models.push(model.clone());
-    }
+    });
     (db, models)
 }
 
