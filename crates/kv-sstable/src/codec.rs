@@ -1,6 +1,12 @@
 //! How a block's bytes are made shorter, by the number that is stored with each block.
 
 /// How data blocks are compressed.
+///
+/// ```
+/// use kv_sstable::{Compression, TableOptions};
+/// let options = TableOptions { compression: Compression::Snappy, ..TableOptions::default() };
+/// assert_eq!(options.compression.id(), 2);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Compression {
     /// Stored as they are.

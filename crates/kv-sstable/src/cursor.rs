@@ -11,6 +11,12 @@ use kv_core::{Cursor, Malformed, Trailer};
 use std::sync::Arc;
 
 /// How a cursor reads blocks.
+///
+/// ```
+/// use kv_sstable::Access;
+/// let (lookups, compaction) = (Access::Cached, Access::Scan { readahead: 1 << 20 });
+/// # assert_ne!(lookups, compaction);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Through the cache: for lookups and short scans.
@@ -24,6 +30,20 @@ pub enum Access {
 }
 
 /// Where in a table a key lies: its index partition, and the block behind it.
+///
+/// ```
+/// # use kv_core::Trailer;
+/// # use kv_sstable::{BlockPlace, TableCursor};
+/// /// Looks into several tables at once: first every memory access is begun, then each is waited for.
+/// fn seek_all(cursors: &mut [TableCursor], key: &[u8]) -> kv_sstable::Result<()> {
+///     let aim = |cursor: &TableCursor| cursor.aim(key, Trailer::MAX);
+///     let places: Vec<Option<BlockPlace>> = cursors.iter().map(aim).collect();
+///     for (cursor, place) in cursors.iter_mut().zip(places) {
+///         cursor.seek_aimed(key, Trailer::MAX, place)?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BlockPlace(usize, usize);
 
@@ -34,6 +54,28 @@ const NEAR_END: usize = 12;
 ///
 /// In steady state a move allocates nothing; between blocks it takes one from the cache or the
 /// file.
+///
+/// ```
+/// # use kv_core::{Cursor, Kind, Trailer};
+/// # use kv_sstable::{Access, BlockCache, Table, TableBuilder, TableCursor, TableOptions};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+/// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// # builder.add(b"pear", Trailer::new(2, Kind::Put), b"green")?;
+/// # builder.finish()?;
+/// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+/// let mut cursor: TableCursor = table.cursor(Access::Cached);
+/// cursor.first()?;
+/// assert_eq!((cursor.key(), cursor.value()), (&b"apple"[..], &b"red"[..]));
+/// cursor.next()?;
+/// assert_eq!(cursor.key(), b"pear");
+///
+/// cursor.turn_to(table); // or to another one
+/// assert!(!cursor.valid());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct TableCursor {
     table: Arc<Table>,
     /// Of a cursor that scans.
@@ -391,6 +433,30 @@ impl TableCursor {
 impl TableCursor {
     /// How many of the next entries are puts, each the only entry of its key in the table, with a
     /// key below `end`, and can be reached by [`TableCursor::step_ahead`].
+    ///
+    /// ```
+    /// # use kv_core::{Cursor, Kind, Trailer};
+    /// # use kv_sstable::{Access, BlockCache, Table, TableBuilder, TableOptions};
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+    /// # let file = fs.create_new(&path)?;
+    /// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+    /// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+    /// # builder.add(b"fig", Trailer::new(2, Kind::Put), b"blue")?;
+    /// # builder.add(b"pear", Trailer::new(3, Kind::Put), b"green")?;
+    /// # builder.finish()?;
+    /// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+    /// # let mut cursor = table.cursor(Access::Cached);
+    /// cursor.first()?;
+    /// assert_eq!(cursor.plain_ahead(Some(b"pear")), 1); // the fig
+    /// cursor.step_ahead();
+    /// assert!(cursor.is_newest());
+    /// cursor.step_ahead();
+    /// assert_eq!(cursor.plain_behind(Some(b"b"), None), 2); // pear and fig
+    /// cursor.step_back();
+    /// assert_eq!(cursor.key(), b"fig");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn plain_ahead(&self, end: Option<&[u8]>) -> usize {
         self.block.plain_ahead(end)
     }

@@ -18,6 +18,28 @@ use std::fmt::{self, Write};
 pub type Dumped = std::result::Result<u64, fmt::Error>;
 
 /// How deep a dump goes.
+///
+/// ```
+/// # use kv_core::{Kind, Trailer};
+/// # use kv_sstable::{BlockCache, DumpDetail, Dumped, Table, TableBuilder, TableOptions};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+/// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// # builder.finish()?;
+/// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+/// let detail = DumpDetail { entries: true, values: true, ..DumpDetail::default() };
+/// let mut text = String::new();
+/// let dumped: Dumped = table.dump_with(&mut text, detail);
+/// assert_eq!(dumped, Ok(0));
+/// assert!(text.contains("apple") && text.contains("red"));
+///
+/// let mut short = String::new();
+/// table.dump(&mut short)?;
+/// assert!(!short.contains("red"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DumpDetail {
     /// Every data block and index partition.

@@ -7,6 +7,14 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// A failed call on a table or its builder. It never holds a key or a value.
+///
+/// ```
+/// use kv_sstable::Error;
+/// /// Whether it is worth while to try again.
+/// fn may_pass(error: &Error) -> bool {
+///     matches!(error, Error::Io { .. })
+/// }
+/// ```
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -74,6 +82,12 @@ fn what(path: &Path) -> &'static str {
 }
 
 /// The result of a call on a table.
+///
+/// ```
+/// fn check(table: &kv_sstable::Table) -> kv_sstable::Result<()> {
+///     table.verify().into_iter().next().map_or(Ok(()), Err)
+/// }
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

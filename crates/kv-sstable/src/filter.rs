@@ -30,7 +30,9 @@ const MAX_BITS_PER_KEY: f64 = 64.0;
 /// use kv_sstable::{FilterBuilder, filter_may_contain};
 ///
 /// let mut builder = FilterBuilder::new(10.0);
+/// assert!(builder.is_empty());
 /// builder.add(hash64(b"apple"));
+/// assert_eq!(builder.len(), 1);
 /// let filter = builder.finish();
 /// assert_eq!(filter_may_contain(&filter, hash64(b"apple")), Some(true));
 /// ```
@@ -116,7 +118,9 @@ pub fn filter_may_contain(filter: &[u8], hash: u64) -> Option<bool> {
 /// let mut builder = FilterBuilder::new(10.0);
 /// builder.add(hash64(b"apple"));
 /// let filter = Filter::load(&builder.finish()).unwrap();
+/// filter.prefetch(hash64(b"apple"));
 /// assert!(filter.may_contain(hash64(b"apple")));
+/// assert!(filter.memory() >= 64);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter {

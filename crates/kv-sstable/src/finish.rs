@@ -13,6 +13,21 @@ use bytes::Bytes;
 use kv_vfs::testing::{bug, planted};
 
 /// What a finished table is to whoever keeps track of tables.
+///
+/// ```
+/// # use kv_core::{Kind, Trailer};
+/// # use kv_sstable::{TableBuilder, TableOptions, TableSummary};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let path = std::path::PathBuf::from("/7.sst");
+/// # let file = MemFs::new().create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file, path, 7, TableOptions::default());
+/// builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// builder.add(b"pear", Trailer::new(2, Kind::Delete), b"")?;
+/// let summary: TableSummary = builder.finish()?;
+/// assert_eq!((summary.entries, summary.tombstones, summary.max_seq), (2, 1, 2));
+/// assert_eq!((&summary.smallest[..], &summary.largest[..]), (&b"apple"[..], &b"pear"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableSummary {
     /// The length of the file.

@@ -15,6 +15,23 @@ impl Table {
     /// The newest entry of `key` with a sequence number of at most `snapshot`; `hash` is the
     /// key's [`kv_core::hash64`]. A short value is copied, a long one shares the cached block's
     /// memory. Range tombstones are not looked at.
+    ///
+    /// ```
+    /// # use kv_core::{Kind, Trailer, hash64};
+    /// # use kv_sstable::{BlockCache, Table, TableBuilder, TableOptions};
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+    /// # let file = fs.create_new(&path)?;
+    /// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+    /// # builder.add(b"apple", Trailer::new(4, Kind::Put), b"green")?;
+    /// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+    /// # builder.finish()?;
+    /// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+    /// let (trailer, value) = table.get(b"apple", hash64(b"apple"), 3)?.unwrap();
+    /// assert_eq!((trailer.seq(), &value[..]), (1, &b"red"[..]));
+    /// assert!(table.get(b"fig", hash64(b"fig"), 3)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, key: &[u8], hash: u64, snapshot: SeqNo) -> Result<Option<(Trailer, Bytes)>> {
         if !self.may_contain(hash)? {
             mark(Mark::BloomSaysNo);

@@ -4,6 +4,23 @@ use bytes::Bytes;
 use kv_core::{Kind, Malformed, SeqNo, Take, Trailer, ValuePointer, put_varint, split_expiry};
 
 /// The counts and bounds of a table, as its builder saw them.
+///
+/// ```
+/// # use kv_core::{Kind, Trailer};
+/// # use kv_sstable::{BlockCache, Properties, Table, TableBuilder, TableOptions};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+/// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// # builder.add(b"pear", Trailer::new(2, Kind::Put), b"green")?;
+/// # builder.finish()?;
+/// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+/// let properties: Properties = table.properties()?;
+/// assert_eq!((properties.entries, properties.min_seq, properties.max_seq), (2, 1, 2));
+/// assert_eq!((properties.key_bytes, properties.value_bytes), (9, 8));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Properties {
     /// Entries, point tombstones among them; range tombstones are not counted.

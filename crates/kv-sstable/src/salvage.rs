@@ -29,6 +29,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A part of a table that is damaged.
+///
+/// ```
+/// # use kv_sstable::{Lost, Salvage};
+/// fn tell(salvage: &Salvage) {
+///     for Lost { offset, end, reason, .. } in salvage.lost() {
+///         println!("bytes {offset} to {end} of {}: {reason}", salvage.size());
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// Where it begins.
@@ -45,6 +54,32 @@ pub struct Lost {
 
 /// A damaged table while it is read. It stands on an entry after [`Salvage::next`] has answered
 /// true; entries come in internal order.
+///
+/// ```
+/// # use kv_core::{Kind, Trailer};
+/// # use kv_sstable::{Salvage, TableBuilder, TableOptions};
+/// # use kv_vfs::{Fs, FsFileExt, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+/// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// # let summary = builder.finish()?;
+/// // Neither its index nor its footer can be read:
+/// file.set_len(summary.size / 2)?;
+/// assert!(!Salvage::own_footer(file.clone(), path.clone(), 7, summary.size / 2)?);
+///
+/// let mut salvage = Salvage::open(file, path, 7, None)?;
+/// assert!(!salvage.is_foreign());
+/// while salvage.next()? {
+///     assert_eq!((salvage.key(), salvage.value()), (&b"apple"[..], &b"red"[..]));
+///     assert_eq!(salvage.trailer(), Trailer::new(1, Kind::Put));
+/// }
+/// assert_eq!((salvage.read(), salvage.entries()), (1, None));
+/// assert!(!salvage.lost().is_empty());
+/// // Its range tombstones, had there been any, would be lost too.
+/// assert!(salvage.range_tombstones().is_empty() && salvage.properties().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 // long: what was found of the table, what is planned, and the place of the reading, each by itself.
 #[derive(Debug)]
 pub struct Salvage {

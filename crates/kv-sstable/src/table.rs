@@ -23,6 +23,31 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// An immutable sorted table. Every call may be made from several threads at once.
+///
+/// ```
+/// # use kv_core::{Kind, Trailer, hash64};
+/// # use kv_sstable::{BlockCache, Table, TableBuilder, TableOptions};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+/// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+/// # let summary = builder.finish()?;
+/// # let cache = BlockCache::new(1 << 20);
+/// // With what its builder answered nothing is read; without, the footer.
+/// let table = Table::open(file.clone(), path.clone(), 7, summary.size, &summary.footer, cache)?;
+/// let alone = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+/// assert_eq!((table.number(), table.size()), (alone.number(), alone.size()));
+/// assert_eq!((table.path(), table.entries()), (alone.path(), 1));
+///
+/// table.prefetch(hash64(b"apple"));
+/// assert!(table.may_contain(hash64(b"apple"))?);
+/// assert!(table.range_tombstones()?.is_empty());
+/// assert_eq!(table.properties()?.first_key, "apple");
+/// // A table this small is of one part, with nothing before its first block.
+/// assert_eq!((table.approximate_offset(b"apple")?, table.split_keys(4)?.len()), (0, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Table {
     pub(crate) source: Source,

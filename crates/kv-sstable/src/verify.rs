@@ -22,6 +22,22 @@ impl Table {
     /// all entries, that the index agrees with them, that the filter lets every key through and
     /// that the counts are right. Answers all damage that it finds, up to 1000 findings; nothing
     /// where the table is whole.
+    ///
+    /// ```
+    /// # use kv_core::{Kind, Trailer};
+    /// # use kv_sstable::{BlockCache, Table, TableBuilder, TableOptions};
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+    /// # let file = fs.create_new(&path)?;
+    /// # let mut builder = TableBuilder::new(file.clone(), path.clone(), 7, TableOptions::default());
+    /// # builder.add(b"apple", Trailer::new(1, Kind::Put), b"red")?;
+    /// # let summary = builder.finish()?;
+    /// # let table = Table::open_alone(file, path, 7, BlockCache::new(1 << 20))?;
+    /// assert!(table.verify().is_empty());
+    /// assert_eq!(table.checksum_of_file()?, summary.checksum);
+    /// assert_eq!(table.bytes_of_file(summary.size - 48, 1 << 20)?.len(), 48);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(&self) -> Vec<Error> {
         let mut verifier = Verifier {
             table: self,

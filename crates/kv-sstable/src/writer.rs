@@ -31,6 +31,12 @@ pub(crate) const LEAST_SAVING: usize = 8;
 const KEEP_CAPACITY: usize = 4 << 20;
 
 /// How a table is laid out.
+///
+/// ```
+/// use kv_sstable::{Compression, TableOptions};
+/// let options = TableOptions { block_size: 16 << 10, bloom_bits: 0.0, ..TableOptions::default() };
+/// assert_eq!(options.compression, Compression::Lz4);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableOptions {
     /// The uncompressed bytes of a block; a longer entry gets a block of its own.
@@ -61,6 +67,25 @@ pub(crate) enum Next<'a> {
 ///
 /// An entry that is refused leaves the table as it was; after an i/o error the builder is of no
 /// more use.
+///
+/// ```
+/// # use kv_core::{Kind, RangeTombstone, RangeTombstones, Trailer};
+/// # use kv_sstable::{TableBuilder, TableOptions};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let path = std::path::PathBuf::from("/7.sst");
+/// # let file = MemFs::new().create_new(&path)?;
+/// let mut builder = TableBuilder::new(file, path, 7, TableOptions::default());
+/// assert!(builder.is_empty());
+/// builder.add(b"apple", Trailer::new(2, Kind::Put), b"red")?;
+/// builder.add(b"apple", Trailer::new(1, Kind::Put), b"green")?; // older versions come behind
+/// assert!(builder.add(b"apple", Trailer::new(3, Kind::Put), b"blue").is_err());
+/// let gone = RangeTombstone { start: "b".into(), end: "d".into(), seq: 3 };
+/// builder.add_range_tombstones(&RangeTombstones::new([gone]));
+/// assert_eq!(builder.entries(), 2);
+/// assert!(builder.bytes_written() < builder.estimated_size()); // no block is full yet
+/// builder.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct TableBuilder {
     pub(crate) sink: Sink,
     pub(crate) number: u64,

@@ -68,11 +68,14 @@ impl Default for LogOptions {
 /// ```
 /// # use kv_vfs::MemFs;
 /// # use kv_wal::{Error, Log, LogOptions, Segment};
-/// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
-/// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+/// let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+/// let log = Log::start(segment, None, 1, LogOptions::default())?;
 /// let (one, ()) = log.append(1, &[b"one"], |_| Ok::<_, Error>(()))?;
 /// log.write_to(one.position)?; // survives the process
 /// log.sync_to(one.position)?; // survives power loss
+/// assert_eq!((log.next_seq(), log.synced()), (2, log.end()));
+/// assert_eq!((log.stats().appends, log.stats().syncs), (1, 1));
+/// assert_eq!((log.segment_number(), log.segment_len()), (1, log.stats().bytes));
 /// log.finish()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -134,6 +137,18 @@ impl Log {
 
     /// [`Log::append`] for a record that is to be written and need not be durable: it is written
     /// at once where that takes no system call, and [`Appended::written`] says so.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::{Error, Log, LogOptions, Segment};
+    /// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+    /// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+    /// let (one, ()) = log.append_and_copy(1, &[b"one"], |_| Ok::<_, Error>(()))?;
+    /// if !one.written {
+    ///     log.write_to(one.position)?;
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn append_and_copy<T, E: From<Error>>(
         &self,
@@ -268,6 +283,21 @@ impl Log {
     }
 
     /// The failed write or sync after which the log takes nothing more.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fault, FaultError, FaultFs, MemFs, OpKind};
+    /// # use kv_wal::{Error, Log, LogOptions, Segment};
+    /// # let fs = FaultFs::new(std::sync::Arc::new(MemFs::new()));
+    /// # let segment = Segment::create(&fs, "/1.log".as_ref(), 1)?;
+    /// # let log = Log::start(segment, None, 1, LogOptions::default())?;
+    /// assert!(log.failure().is_none());
+    /// # fs.arm(Fault::new(OpKind::Sync, FaultError::EIO).times(1));
+    /// // The disk fails once:
+    /// assert!(log.sync_to(log.end()).is_err());
+    /// assert!(matches!(log.failure(), Some(Error::Poisoned { op: "sync", .. })));
+    /// assert!(log.append(1, &[b"one"], |_| Ok::<_, Error>(())).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failure(&self) -> Option<Error> {
         self.state.lock().failure.clone()
     }
@@ -279,6 +309,15 @@ impl Log {
 
     /// Calls `under_lock` with the sequence number of the next append, which no append gets before
     /// it returns.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::{Log, LogOptions, Segment};
+    /// # let segment = Segment::create(&MemFs::new(), "/1.log".as_ref(), 1)?;
+    /// # let log = Log::start(segment, None, 7, LogOptions::default())?;
+    /// assert_eq!(log.hold(|next| next)?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hold<T>(&self, under_lock: impl FnOnce(u64) -> T) -> Result<T> {
         let mut state = self.state.lock();
         state.check_open()?;
@@ -291,6 +330,28 @@ impl Log {
     /// sync, before anything of the new one.
     ///
     /// Where no space can be reserved in `next`, that is the error, and the log stays as it was.
+    ///
+    /// ```
+    /// # use kv_vfs::MemFs;
+    /// # use kv_wal::{Error, Log, LogOptions, Segment};
+    /// # let fs = MemFs::new();
+    /// # let segment = |n: u64| Segment::create(&fs, format!("/{n}.log").as_ref(), n);
+    /// let log = Log::start(segment(1)?, None, 1, LogOptions::default())?;
+    /// log.append(2, &[b"two at once"], |_| Ok::<_, Error>(()))?;
+    /// let first_of_2 = log.roll(segment(2)?, |next_seq| next_seq)?;
+    /// assert_eq!((log.segment_number(), first_of_2), (2, 3));
+    ///
+    /// // The numbers up to 9 are somebody else's.
+    /// log.roll_ahead(segment(3)?, |next_seq| ((), next_seq + 7))?;
+    /// // A segment that begins with a record, which gets number 10.
+    /// log.roll_with(segment(4)?, &[b"first"], |next_seq| ((), next_seq))?;
+    /// assert_eq!(log.next_seq(), 11);
+    ///
+    /// log.release_until(2); // what they held is durable elsewhere
+    /// log.sync_closed()?; // of the older ones only the third is left
+    /// assert_eq!(log.stats().syncs, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn roll<T>(&self, next: Segment, under_lock: impl FnOnce(u64) -> T) -> Result<T> {
         self.roll_ahead(next, |next_seq| (under_lock(next_seq), next_seq))
     }

@@ -1,4 +1,4 @@
-//! How long files and functions may be.
+//! How long files and functions may be. Examples in the documentation do not count.
 //!
 //! A comment `// long: reason` is the way past a limit: at the head of a file for the file,
 //! directly above a function or in its first line for the function.
@@ -22,7 +22,7 @@ pub(crate) fn files(tree: &Tree, _: &Metadata) -> Vec<Finding> {
 fn long_file(file: &File) -> Option<Finding> {
     let is_test = file.path.contains("/tests/") || file.path.ends_with("/tests.rs");
     let limit = if is_test { TEST_FILE_LIMIT } else { FILE_LIMIT };
-    let count = file.text.lines().count();
+    let count = lines_beside_examples(&file.text);
     let excused = file.text.lines().take(HEAD).any(|line| line.starts_with(EXCUSE));
     (count > limit && !excused).then(|| {
         let advice = format!(
@@ -30,6 +30,18 @@ fn long_file(file: &File) -> Option<Finding> {
         );
         Finding::new(&file.path, 0, advice)
     })
+}
+
+/// How many lines a file has, but for those of examples in its documentation.
+fn lines_beside_examples(text: &str) -> usize {
+    let mut within = false;
+    let is_beside = |line: &&str| {
+        let documents = line.trim_start().starts_with("///");
+        let fence = documents && line.contains("```");
+        within ^= fence;
+        !(fence || documents && within)
+    };
+    text.lines().filter(is_beside).count()
 }
 
 /// Functions over the limit.
@@ -134,6 +146,10 @@ mod tests {
         assert!(check("crates/a/tests/it/a.rs", &text).is_empty());
         assert_eq!(check("crates/a/tests/it/a.rs", &"\n".repeat(801)).len(), 1);
         assert!(check("crates/a/src/a.rs", &format!("// long: one table\n{text}")).is_empty());
+        let half = "// x\n".repeat(250);
+        let example = format!("{half}/// ```\n/// x();\n/// ```\n{half}");
+        assert!(check("crates/a/src/a.rs", &example).is_empty());
+        assert_eq!(check("crates/a/src/a.rs", &example.replace("```", "x")).len(), 1);
     }
 
     #[test]

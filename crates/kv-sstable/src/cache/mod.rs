@@ -40,6 +40,10 @@ const MAX_SHARDS: usize = 64;
 /// assert_eq!(cache.get(7, 4096).unwrap(), "a block");
 /// assert!(cache.get(8, 4096).is_none());
 /// assert_eq!((cache.hits(), cache.misses()), (1, 1));
+///
+/// assert!(cache.used() > 7 && cache.used() < cache.capacity());
+/// cache.erase_table(7);
+/// assert_eq!(cache.used(), 0);
 /// ```
 pub struct BlockCache {
     shards: Box<[Shard]>,
@@ -136,9 +140,9 @@ impl BlockCache {
     /// make room for it at once. `None` where more than half of the capacity would be pinned.
     ///
     /// ```
-    /// # use kv_sstable::BlockCache;
+    /// # use kv_sstable::{BlockCache, Pin};
     /// let cache = BlockCache::new(1 << 20);
-    /// let pin = cache.pin(300 << 10).unwrap();
+    /// let pin: Pin = cache.pin(300 << 10).unwrap();
     /// assert_eq!(cache.pinned(), 300 << 10);
     /// assert!(cache.pin(300 << 10).is_none());
     /// drop(pin);

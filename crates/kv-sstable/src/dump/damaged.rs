@@ -23,6 +23,18 @@ use std::sync::Arc;
 /// is the one that it was built with; where it is not known, the footer is asked. Answers how
 /// many damaged parts were shown. The outer error is one of the operating system, the inner one
 /// comes from `out`.
+///
+/// ```
+/// # use kv_sstable::{DumpDetail, dump_file};
+/// # use kv_vfs::{Fs, FsFileExt, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/7.sst"));
+/// let file = fs.create_new(&path)?;
+/// file.write_all_at(b"no table at all", 0)?;
+/// let mut text = String::new();
+/// let damaged = dump_file(file, path, Some(7), DumpDetail::default(), &mut text)??;
+/// assert!(damaged > 0 && !text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn dump_file(
     file: Arc<dyn FsFile>,
     path: PathBuf,

@@ -26,6 +26,23 @@ struct Met {
 impl ValueFile {
     /// Checks every record, the footer and that the two agree. Answers all damage that it
     /// finds, up to 1000 findings; nothing where the file is whole.
+    ///
+    /// ```
+    /// # use kv_sstable::{Compression, DumpDetail, ValueFile, ValueWriter};
+    /// # use kv_vfs::{Fs, MemFs};
+    /// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/8.val"));
+    /// # let file = fs.create_new(&path)?;
+    /// # let mut writer = ValueWriter::new(file.clone(), path.clone(), 8, Compression::None);
+    /// # let pointer = writer.add(b"a long value")?;
+    /// # let summary = writer.finish()?;
+    /// let values = ValueFile::open(file, path, 8, summary.size)?;
+    /// assert!(values.verify().is_empty());
+    /// assert_eq!(values.checksum_of_file()?, summary.checksum);
+    /// assert!(values.bytes_of_file(0, 1 << 20)?.len() as u64 == values.size());
+    /// let mut text = String::new();
+    /// values.dump(DumpDetail { values: true, ..DumpDetail::default() }, &mut text)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(&self) -> Vec<crate::Error> {
         let mut findings = Vec::new();
         let footer = self.footer();

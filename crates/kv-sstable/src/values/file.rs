@@ -13,6 +13,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// An immutable value file. Every call may be made from several threads at once.
+///
+/// ```
+/// # use kv_sstable::{Compression, ValueFile, ValueWriter};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let (fs, path) = (MemFs::new(), std::path::PathBuf::from("/8.val"));
+/// # let file = fs.create_new(&path)?;
+/// # let mut writer = ValueWriter::new(file.clone(), path.clone(), 8, Compression::None);
+/// # let pointer = writer.add(b"a long value")?;
+/// # let summary = writer.finish()?;
+/// assert_eq!(ValueFile::number_in(&file, &path)?, Some(8));
+/// let values = ValueFile::open(file.clone(), path.clone(), 8, summary.size)?;
+/// assert_eq!(values.read(&pointer)?, "a long value");
+///
+/// // One that was cut short still has what is whole.
+/// file.set_len(summary.size - 1)?;
+/// let rest = ValueFile::open_alone(file, path, 8)?;
+/// rest.check_pointer(&pointer)?;
+/// assert_eq!((rest.number(), rest.path(), rest.size()), (8, values.path(), values.size() - 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ValueFile {
     pub(super) source: Source,
@@ -20,6 +40,14 @@ pub struct ValueFile {
 }
 
 /// A value as it is stored, its checksum verified.
+///
+/// ```
+/// # use kv_core::ValuePointer;
+/// # use kv_sstable::{StoredValue, ValueFile};
+/// fn stored(file: &ValueFile, pointer: &ValuePointer) -> kv_sstable::Result<StoredValue> {
+///     file.read_stored(pointer)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredValue {
     pub(super) payload: Bytes,

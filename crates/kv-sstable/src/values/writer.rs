@@ -16,6 +16,21 @@ use std::sync::Arc;
 const KEEP_CAPACITY: usize = 4 << 20;
 
 /// Writes one value file. After a failed write it is of no more use.
+///
+/// ```
+/// # use kv_sstable::{Compression, ValueSummary, ValueWriter};
+/// # use kv_vfs::{Fs, MemFs};
+/// # let path = std::path::PathBuf::from("/8.val");
+/// # let file = MemFs::new().create_new(&path)?;
+/// let mut writer = ValueWriter::new(file, path, 8, Compression::Lz4);
+/// let pointer = writer.add(b"a long value")?;
+/// assert_eq!((pointer.offset, pointer.len), (0, 12));
+/// assert_eq!(writer.position(), u64::from(pointer.stored));
+///
+/// let summary: ValueSummary = writer.finish()?;
+/// assert_eq!((summary.records, summary.bytes), (1, u64::from(pointer.stored)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ValueWriter {
     sink: Sink,
     number: u64,
@@ -80,6 +95,20 @@ impl ValueWriter {
     }
 
     /// Appends a value as another value file stores it.
+    ///
+    /// ```
+    /// # use kv_core::ValuePointer;
+    /// # use kv_sstable::{ValueFile, ValueWriter};
+    /// /// Moves a value to another file without taking it apart.
+    /// fn copy(
+    ///     from: &ValueFile,
+    ///     pointer: &ValuePointer,
+    ///     to: &mut ValueWriter,
+    /// ) -> kv_sstable::Result<ValuePointer> {
+    ///     let value = from.read_stored(pointer)?;
+    ///     to.add_stored(&value)
+    /// }
+    /// ```
     pub fn add_stored(&mut self, value: &StoredValue) -> Result<ValuePointer> {
         self.append(&value.payload, value.len, value.codec)
     }
