@@ -13,7 +13,7 @@ use crate::record::{Run, Stage};
 use crate::timeline::{Model, Seen, differences, digest};
 use kv_engine::ErrorKind;
 use kv_vfs::{FaultFs, FaultKind, Note, OpKind, Struck};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
@@ -131,6 +131,17 @@ struct Driver<'a> {
     earlier: usize,
     /// Whether a failure of log or manifest is known to the whole store by now.
     noticed: bool,
+    strikes: RefCell<Strikes>,
+}
+
+/// The calls that faults have struck, as far as they were asked for: a fault that strikes for ever may
+/// do so thousands of times, and each step asks.
+#[derive(Default)]
+struct Strikes {
+    all: Vec<Struck>,
+    /// Up to where they were looked at, and whether one of them was the end of the log or manifest.
+    looked: usize,
+    ended: bool,
 }
 
 /// Plays a scenario on `fs`, over whose disk it begins. Leaves the store dropped.
@@ -170,6 +181,7 @@ pub(crate) fn drive(scenario: &Scenario, fs: &FaultFs) -> Outcome {
         durable: &durable,
         told: scenario.told,
         noticed: false,
+        strikes: RefCell::default(),
     };
     if !driver.look_at_the_beginning() {
         return driver.finish();
@@ -208,12 +220,21 @@ impl Driver<'_> {
         }
     }
 
+    /// Whether the log or the manifest has failed since this handle was opened.
     fn ended(&self) -> bool {
-        self.fs.struck(self.known).iter().any(is_final)
+        let count = self.struck();
+        let Strikes { all, looked, ended } = &mut *self.strikes.borrow_mut();
+        let from = std::mem::replace(looked, count).max(self.known);
+        *ended |= all.get(from..).unwrap_or_default().iter().any(is_final);
+        *ended
     }
 
+    /// How many calls were struck by now.
     fn struck(&self) -> usize {
-        self.fs.struck(0).len()
+        let mut strikes = self.strikes.borrow_mut();
+        let new = self.fs.struck(strikes.all.len());
+        strikes.all.extend(new);
+        strikes.all.len()
     }
 
     /// Does a step; answers whether there is a store to go on with.
@@ -428,6 +449,8 @@ impl Driver<'_> {
         self.outcome.last = (self.run.index, seen);
         self.outcome.proven = self.run.index;
         (self.known, self.earlier) = (before, before);
+        let strikes = self.strikes.get_mut();
+        (strikes.looked, strikes.ended) = (before, false);
         self.noticed = false;
         true
     }
