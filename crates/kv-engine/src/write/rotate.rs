@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A delay is slept off once it has grown to this: shorter sleeps take longer than they say.
-const SLEEP_QUANTUM: Duration = Duration::from_micros(200);
+/// A delay is slept off once it has grown to this: a sleep takes some 60 µs longer than it says, and
+/// of many writes that owe a little few are to wait. RocksDB sleeps as long.
+const SLEEP_QUANTUM: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// Nanoseconds of delay that this thread's writes have run up and not slept off.
