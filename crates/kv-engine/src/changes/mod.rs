@@ -183,18 +183,20 @@ impl Engine {
     /// Refuses a sequence number that the store has not come to; answers how far it is.
     fn check_not_ahead(&self, seq: SeqNo) -> Result<SeqNo> {
         let known = self.publisher.visible();
-        if seq <= known {
-            return Ok(known);
-        }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "sequence number {seq} lies ahead of the store, whose last one is {known}: it \
-                 is another store's, or of writes that were not synced and were lost; read the \
-                 store as a whole, then the changes since {known}"
-            ),
-        ))
+        if seq <= known { Ok(known) } else { Err(ahead(seq, known)) }
     }
+}
+
+/// The answer to a sequence number that lies behind `last`, the store's last one.
+fn ahead(seq: SeqNo, last: SeqNo) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!(
+            "sequence number {seq} lies ahead of the store, whose last one is {last}: it \
+             is another store's, or of writes that were not synced and were lost; read the \
+             store as a whole, then the changes since {last}"
+        ),
+    )
 }
 
 impl Changes {
@@ -221,6 +223,25 @@ impl Changes {
         let known = self.source.visible();
         tail.find(known.unwrap_or(self.known), known.is_some())?;
         Ok(tail)
+    }
+
+    /// Refuses a sequence number that the store has not come to.
+    fn check_not_ahead(&self, seq: SeqNo) -> Result<()> {
+        let (fs, dir) = match &self.source {
+            Source::Writer(engine) => return engine.check_not_ahead(seq).map(drop),
+            Source::Reader { fs, dir } => (fs, dir),
+        };
+        if seq <= self.known || LogTail::new(Arc::clone(fs), dir, seq).holds_next()? {
+            return Ok(());
+        }
+        // Behind the log, which goes when the manifest has its numbers.
+        let in_tables = Manifest::read(&**fs, dir)?.map_or(0, |state| state.last_seq);
+        if seq <= in_tables {
+            return Ok(());
+        }
+        let mut log = LogTail::new(Arc::clone(fs), dir, 0);
+        while log.next(0, false, |_, _| Ok(()))? {}
+        Err(ahead(seq, self.known.max(in_tables).max(log.next_seq().saturating_sub(1))))
     }
 
     fn advance(&mut self) -> Result<Option<Change>> {
@@ -288,14 +309,18 @@ impl Source {
     }
 
     /// Whether a change counts that was found in the log. The mark of an ingest is there before its
-    /// pairs are: they come with the manifest.
+    /// pairs are: they come with the manifest. Writers wait meanwhile, so where the log goes on
+    /// behind the mark the ingest is over, and where it failed there was none.
     fn has_committed(&self, change: &Change) -> bool {
         let mark = matches!(change.ops.as_slice(), [ChangeOp::Ingest { .. }]);
         match self {
             Source::Reader { fs, dir } if mark => match Manifest::read(&**fs, dir) {
-                Ok(Some(state)) => state.last_seq >= change.seq,
-                // The writer replaces it: the next look tells.
-                Ok(None) | Err(_) => false,
+                Ok(Some(state)) if state.last_seq >= change.seq => true,
+                // What cannot be read now, because the writer replaces it, the next look tells.
+                _ => matches!(
+                    LogTail::new(Arc::clone(fs), dir, change.seq + 1).holds_next(),
+                    Ok(true)
+                ),
             },
             _ => true,
         }

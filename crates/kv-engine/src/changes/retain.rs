@@ -248,9 +248,7 @@ impl Changes {
         let (fs, dir) = self.source.place();
         let at = consumers::read(&**fs, dir, name)?;
         let at = at.ok_or_else(|| consumers::unknown(name))?;
-        if let Source::Writer(engine) = &self.source {
-            engine.check_not_ahead(at)?;
-        }
+        self.check_not_ahead(at)?;
         self.tail = self.since(at)?;
         self.position = at;
         self.pending = None;

@@ -125,6 +125,15 @@ impl LogTail {
         Ok(())
     }
 
+    /// Whether the log holds the next sequence number, or goes on behind it.
+    pub(crate) fn holds_next(mut self) -> Result<bool> {
+        let next = self.next_seq;
+        if self.heads(0)?.iter().any(|head| head.first_seq > next) {
+            return Ok(true);
+        }
+        self.next(0, false, |_, _| Ok(()))
+    }
+
     /// Visits the next record: `visit` gets its first sequence number and its payload. Answers
     /// `false` where there is none yet.
     ///
