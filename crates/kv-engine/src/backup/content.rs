@@ -125,7 +125,8 @@ impl Content<'_> {
         let opened = fs.open(&path, Mode::Read);
         opened.map(Source::File).map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => Error::corrupt(format!(
-                "{}: the manifest names this file, and it is missing",
+                "{}: the manifest names this file, and it is missing; restore it from a backup, or \
+                 repair the store",
                 path.display()
             )),
             _ => Error::io(format!("{}: open failed", path.display()), e),

@@ -22,8 +22,8 @@ use crate::options::Options;
 use crate::repair::Progress;
 use content::fetch;
 use kv_vfs::FsFileExt;
-use point::{Point, is_file, number_of, path_of};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use point::{Point, Wanted, is_file, number_of, path_of};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Backups {
         let content = engine.backup_content()?;
         let state = content.state.clone();
         let mut point = Point { number, made_ms: engine.now_ms(), copied: 0, state };
-        let missing = |file: &point::Wanted| there.get(&file.object) != Some(&file.size);
+        let missing = |file: &Wanted| there.get(&file.object) != Some(&file.size);
         let files: Vec<_> = point.files().filter(missing).collect();
         let mut at = Progress { done: 0, total: files.iter().map(|file| file.size).sum() };
         progress(at);
@@ -178,23 +178,26 @@ impl Backups {
     /// ```
     pub fn verify_with(&self, progress: &mut dyn FnMut(Progress)) -> Result<BackupReport> {
         let mut report = BackupReport::default();
-        let mut files = HashMap::new();
+        // Each with the points that name it.
+        let mut files: BTreeMap<String, (Wanted, Vec<u64>)> = BTreeMap::new();
         for number in self.numbers()? {
             match self.point(number) {
                 Ok(point) => {
                     report.points += 1;
-                    files.extend(point.files().map(|file| (file.object.clone(), (file, number))));
+                    for file in point.files() {
+                        let entry = files.entry(file.object.clone());
+                        entry.or_insert_with(|| (file, Vec::new())).1.push(number);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) if is_damage(&error) => report.damage.push(error.to_string()),
+                Err(error) if is_damage(&error) => report.point_damaged(number, &error),
                 Err(error) => return Err(error),
             }
         }
-        let mut files: Vec<_> = files.into_values().collect();
-        files.sort_by(|(a, _), (b, _)| a.object.cmp(&b.object));
-        let mut at = Progress { done: 0, total: files.iter().map(|(file, _)| file.size).sum() };
+        let total = files.values().map(|(file, _)| file.size).sum();
+        let mut at = Progress { done: 0, total };
         progress(at);
-        for (file, number) in &files {
+        for (file, points) in files.values() {
             let before = at.done;
             let fetched = fetch(&*self.target, file, &mut |part, _| {
                 at.done += part.len() as u64;
@@ -207,15 +210,17 @@ impl Backups {
                     report.files += 1;
                     report.bytes += file.size;
                 }
-                // The newest point that names it was removed meanwhile, and the file behind it.
-                Err(_) if !self.numbers()?.contains(number) => {}
-                Err(error) if is_damage(&error) => report.damage.push(error.to_string()),
+                // The points that name it were removed meanwhile, and the file behind them.
+                Err(_) if self.numbers()?.is_disjoint(&points.iter().copied().collect()) => {}
+                Err(error) if is_damage(&error) => {
+                    let missing = self.target.get(&file.path()).is_err();
+                    report.file_damaged(points, &error, missing);
+                }
                 Err(error) => return Err(error),
             }
         }
-        let named: HashSet<&str> = files.iter().map(|(file, _)| file.object.as_str()).collect();
-        let objects = self.objects(FILES)?;
-        report.unnamed = objects.iter().filter(|(object, _)| !named.contains(&**object)).count();
+        let unnamed = |(object, _): &(String, u64)| !files.contains_key(object);
+        report.unnamed = self.objects(FILES)?.into_iter().filter(unnamed).count();
         Ok(report)
     }
 

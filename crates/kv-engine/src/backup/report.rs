@@ -2,6 +2,7 @@
 
 use super::point::Point;
 use crate::error::Error;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -122,7 +123,7 @@ impl BackupPoint {
 /// # let db = Db::in_memory(Options::default())?;
 /// # let backups = Backups::open(BackupDir::new(dir.path().join("backups")));
 /// # backups.create(&db)?;
-/// println!("{}", backups.verify()?); // 1 points, 0 files, 0 bytes read: no damage
+/// println!("{}", backups.verify()?); // 1 point, 0 files, 0 bytes read: no damage
 /// # Ok::<(), kv_engine::Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -130,7 +131,9 @@ pub struct BackupReport {
     pub(super) points: usize,
     pub(super) files: usize,
     pub(super) bytes: u64,
-    pub(super) damage: Vec<String>,
+    damage: Vec<String>,
+    /// The points that cannot be restored.
+    broken: BTreeSet<u64>,
     /// Files that no point names.
     pub(super) unnamed: usize,
 }
@@ -146,22 +149,61 @@ impl BackupReport {
     pub fn is_ok(&self) -> bool {
         self.damage.is_empty()
     }
+
+    /// Notes that the description of a point is damaged.
+    pub(super) fn point_damaged(&mut self, number: u64, error: &Error) {
+        self.damage.push(format!("{error}; delete it, if the point is given up"));
+        self.broken.insert(number);
+    }
+
+    /// Notes that a file is damaged, or missing, that these points need.
+    pub(super) fn file_damaged(&mut self, points: &[u64], error: &Error, missing: bool) {
+        let first = if missing { "" } else { "delete it: " };
+        let then = "the next backup copies it again while the store has it";
+        self.damage.push(format!("{error}; {first}{then}"));
+        self.broken.extend(points);
+    }
 }
 
 impl fmt::Display for BackupReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BackupReport { points, files, bytes, .. } = self;
-        write!(f, "{points} points, {files} files, {bytes} bytes read: ")?;
+        let points = in_words(self.points, "point");
+        write!(f, "{points}, {}, {} bytes read: ", in_words(self.files, "file"), self.bytes)?;
         match self.damage.len() {
             0 => f.write_str("no damage")?,
             n => write!(f, "{n} damaged")?,
         }
         self.damage.iter().try_for_each(|line| write!(f, "\n{line}"))?;
+        if !self.broken.is_empty() {
+            write!(f, "\ncannot be restored as they are: points {}", numbers(&self.broken))?;
+        }
         match self.unnamed {
             0 => Ok(()),
+            1 => f.write_str("\nnote: 1 file belongs to no point; the next --keep removes it"),
             n => write!(f, "\nnote: {n} files belong to no point; the next --keep removes them"),
         }
     }
+}
+
+fn in_words(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Numbers in words, with those that follow each other as their first and last.
+fn numbers(numbers: &BTreeSet<u64>) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers.iter().copied() {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let runs = runs.into_iter().map(|(first, last)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first}, {last}"),
+        _ => format!("{first} to {last}"),
+    });
+    runs.collect::<Vec<_>>().join(", ")
 }
 
 /// What [`Backups::keep`](crate::Backups::keep) removed.
@@ -204,5 +246,17 @@ impl Removed {
     /// ```
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_follow_each_other_are_a_run() {
+        let shown = |list: &[u64]| numbers(&list.iter().copied().collect());
+        assert_eq!(shown(&[3]), "3");
+        assert_eq!(shown(&[1, 2, 5, 6, 7, 8, 12]), "1, 2, 5 to 8, 12");
     }
 }

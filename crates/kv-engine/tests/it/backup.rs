@@ -2,6 +2,7 @@
 
 mod cuts;
 mod histories;
+mod stored;
 
 use crate::copies::Counters;
 use crate::support::*;
@@ -335,6 +336,36 @@ fn nothing_damaged_is_backed_up_and_a_short_object_is_written_again() {
     assert!(error.to_string().contains(&newest), "{error}");
     assert_eq!(backups.list().unwrap().len(), 2);
     assert!(backups.verify().unwrap().is_ok());
+}
+
+#[test]
+fn what_verify_says_of_a_damaged_file_mends_it() {
+    let w = World::plain();
+    let db = w.open();
+    let mut model = Model::new();
+    fill(&db, &mut model, 300, 0);
+    let backups = backups(on(&w.fs));
+    backups.create(&db).unwrap();
+    let (object, mut bytes) =
+        objects(&w.fs).into_iter().find(|(p, _)| !p.ends_with("00000001.point")).unwrap();
+    let name = object.strip_prefix(BACKUPS).unwrap().display().to_string();
+    bytes[100] ^= 1;
+    overwrite(&w.fs, &object, &bytes);
+    db.put("b", "2").unwrap();
+    backups.create(&db).unwrap();
+    backups.create(&db).unwrap();
+    let report = backups.verify().unwrap().to_string();
+    assert!(report.starts_with("3 points, "), "{report}");
+    assert!(report.contains(&format!("\n{name} ")) && report.contains("delete it"), "{report}");
+    assert!(report.ends_with("cannot be restored as they are: points 1 to 3"), "{report}");
+    w.fs.remove(&object).unwrap();
+    assert!(backups.verify().unwrap().to_string().contains(&format!("{name} is missing")));
+    assert_eq!(backups.create(&db).unwrap().copied(), bytes.len() as u64);
+    let report = backups.verify().unwrap();
+    assert!(report.is_ok(), "{report}");
+    assert_point(&w.fs, 1, &model);
+    model.insert(b"b".to_vec(), b"2".to_vec());
+    assert_point(&w.fs, 2, &model);
 }
 
 #[test]
