@@ -392,6 +392,16 @@ pub(crate) enum Input {
     Json,
 }
 
+impl Input {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Input::Tsv => "tab-separated",
+            Input::Csv => "CSV",
+            Input::Json => "JSON",
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dump {
     #[command(flatten)]

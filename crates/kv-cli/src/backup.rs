@@ -98,6 +98,7 @@ fn open(dir: &Path) -> Backups {
 }
 
 fn create(store: &Path, dir: &Path, keep: Option<u32>, out: &mut Output) -> Result<(), Failure> {
+    store::outside(dir, store, "the directory of the store")?;
     let db = store::for_backup(store)?;
     let backups = open(dir);
     let point = shown("backing up", |progress| backups.create_with(&db, progress))?;
@@ -173,13 +174,15 @@ fn verify(dir: &Path, out: &mut Output) -> Result<(), Failure> {
     }
     match report.is_ok() {
         true => Ok(()),
-        false => Err(Failure::broken(
-            "the backup is damaged; make a new one in another directory while the store is sound",
-        )),
+        false => Err(Failure::broken(format!(
+            "backups in {} are damaged; what is named above lies there",
+            dir.display()
+        ))),
     }
 }
 
 pub(crate) fn restore(args: Restore, out: &mut Output) -> Result<(), Failure> {
+    store::outside(&args.into, &args.dir, "the directory of backups")?;
     let backups = open(&args.dir);
     let number = match args.point {
         Some(number) => number,
@@ -192,7 +195,8 @@ pub(crate) fn restore(args: Restore, out: &mut Output) -> Result<(), Failure> {
     };
     shown("restoring", |progress| {
         backups.restore_with(number, &args.into, Options::default(), progress)
-    })?;
+    })
+    .map_err(|failure| failure.after(format!("point {number} is not restored")))?;
     if out.json {
         return out.object(Map::from_iter([("point".to_owned(), number.into())]));
     }

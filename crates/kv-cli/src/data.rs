@@ -78,7 +78,7 @@ fn is_lines(value: &[u8]) -> bool {
 pub(crate) fn delete(dir: &Path, args: Delete) -> Result<(), Failure> {
     let keys = args.keys.into_iter().map(|key| argument("KEY", key, args.hex));
     let keys = keys.collect::<Result<Vec<_>, _>>()?;
-    let db = store::for_writing(dir)?;
+    let db = store::for_upkeep(dir)?;
     let keyspace = store::existing(&db, &args.space)?;
     let mut batch = kv_engine::WriteBatch::new();
     keys.iter().for_each(|key| batch.delete(key));

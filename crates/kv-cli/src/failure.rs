@@ -77,7 +77,11 @@ impl From<Error> for Failure {
             ErrorKind::InvalidArgument => USAGE,
             _ => BROKEN,
         };
-        Failure { code, message: Some(error.to_string()) }
+        let failure = Failure { code, message: Some(error.to_string()) };
+        match error.kind() {
+            ErrorKind::NoSpace => failure.after("make room on that disk, then run it again"),
+            _ => failure,
+        }
     }
 }
 

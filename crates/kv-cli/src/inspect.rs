@@ -6,7 +6,7 @@ use clap::Subcommand;
 use kv_engine::Options;
 use serde_json::Map;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) const ABOUT: &str = "\
 Print a file of a store as annotated text
@@ -65,6 +65,7 @@ pub(crate) struct Inspect {
 pub(crate) fn inspect(args: What, out: &mut Output) -> Result<(), Failure> {
     let options = Options::default();
     let mut text = Text { json: out.json, out, line: String::new(), failure: None };
+    let used = args.name();
     let (file, damaged) = match args {
         What::Wal(args) => {
             let damaged = kv_engine::inspect_wal(&args.file, &options, detail(&args), &mut text);
@@ -87,10 +88,37 @@ pub(crate) fn inspect(args: What, out: &mut Output) -> Result<(), Failure> {
     if let Some(failure) = text.failure.take() {
         return Err(failure);
     }
-    match damaged? {
-        0 => Ok(()),
-        1 => Err(Failure::broken(format!("{}: a part is damaged", file.display()))),
-        n => Err(Failure::broken(format!("{}: {n} parts are damaged", file.display()))),
+    match (damaged?, kind_by_name(&file)) {
+        (0, _) => Ok(()),
+        (_, Some(kind)) if kind != used => Err(Failure::broken(format!(
+            "{}: by its name `kv inspect {kind}` reads it, not `kv inspect {used}`",
+            file.display()
+        ))),
+        (1, _) => Err(Failure::broken(format!("{}: a part is damaged", file.display()))),
+        (n, _) => Err(Failure::broken(format!("{}: {n} parts are damaged", file.display()))),
+    }
+}
+
+impl What {
+    /// The command that asks for it.
+    fn name(&self) -> &'static str {
+        match self {
+            What::Wal(_) => "wal",
+            What::Manifest { .. } => "manifest",
+            What::Table(_) => "table",
+            What::Values(_) => "values",
+        }
+    }
+}
+
+/// What a file of a store with this name is.
+fn kind_by_name(file: &Path) -> Option<&'static str> {
+    let name = file.file_name()?.to_str()?;
+    match name.rsplit_once('.') {
+        Some((_, "log")) => Some("wal"),
+        Some((_, "sst")) => Some("table"),
+        Some((_, "val")) => Some("values"),
+        _ => name.starts_with("MANIFEST-").then_some("manifest"),
     }
 }
 

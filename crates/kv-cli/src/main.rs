@@ -3,7 +3,7 @@
 //! `args` is the grammar of the command line, each of `data`, `scan`, `load`, `dump`, `keyspaces`,
 //! `changes`, `maintain`, `backup`, `repair`, `inspect`, `shell`, `top` and `bench` a group of commands. `form` knows how
 //! bytes are shown and given, `records` how a key and its value stand in a line of a file. `store`
-//! opens the store, `output` and `failure` are the ways out.
+//! opens the store, `output` and `failure` are the ways out, `signals` what Ctrl-C does where it is not simply the end.
 //!
 //! Exit codes: 0 done; 1 the key, keyspace or store is not there; 2 wrong usage; 3 the store, a
 //! file or the input is damaged or refused. What went wrong is one line on standard error. A
@@ -30,6 +30,7 @@ mod records;
 mod repair;
 mod scan;
 mod shell;
+mod signals;
 mod store;
 mod top;
 

@@ -24,6 +24,7 @@ pub(crate) fn compact(dir: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn checkpoint(dir: &Path, path: &Path) -> Result<(), Failure> {
+    store::outside(path, dir, "the directory of the store")?;
     let db = store::for_upkeep(dir)?;
     let bar = progress::waiting("making the checkpoint");
     db.checkpoint(path)?;

@@ -3,7 +3,7 @@
 use crate::args::Repair;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::progress;
+use crate::{progress, store};
 use kv_engine::{ErrorKind, Options, RepairReport, VerifyReport};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -15,13 +15,7 @@ pub(crate) fn verify(dir: &Path, out: &mut Output) -> Result<(), Failure> {
         bar.set_position(at.done);
     });
     bar.finish_and_clear();
-    let report = report.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::missing(format!(
-            "there is no store at {}; --data-dir or KV_DATA_DIR names another place",
-            dir.display()
-        )),
-        _ => error.into(),
-    })?;
+    let report = report.map_err(|error| store::unopened(dir, error))?;
     show(&report, out)?;
     if report.is_ok() {
         return Ok(());
@@ -62,7 +56,17 @@ pub(crate) fn repair(args: Repair, out: &mut Output) -> Result<(), Failure> {
         bar.set_position(at.done);
     });
     bar.finish_and_clear();
-    let report = report?;
+    let report = report.map_err(|error| match error.kind() {
+        ErrorKind::Io if args.dir.is_file() => Failure::missing(format!(
+            "{} is a file, and a store is a directory",
+            args.dir.display()
+        )),
+        ErrorKind::Locked => Failure::broken(format!(
+            "{}: another program has the store open; end it first",
+            args.dir.display()
+        )),
+        _ => error.into(),
+    })?;
     let text = if args.keys { report.with_keys() } else { report.to_string() };
     let file = report.file().map(|file| file.display().to_string());
     match out.json {

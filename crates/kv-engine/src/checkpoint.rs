@@ -58,9 +58,17 @@ impl<'a> Target<'a> {
     pub(crate) fn begin(fs: &'a dyn Fs, path: &'a Path, opening: &Opening) -> Result<Target<'a>> {
         let created = match fs.list(path) {
             Ok(entries) if entries.is_empty() => false,
-            Ok(_) => {
+            Ok(entries) => {
+                let unfinished = entries.iter().all(|entry| {
+                    let known = FileName::parse(&entry.name);
+                    known.is_some_and(|name| name != FileName::Current)
+                });
+                let remedy = match unfinished {
+                    true => "what lies there is a copy that was not finished: remove it",
+                    false => "name another one",
+                };
                 return Err(Error::invalid(format!(
-                    "{}: the directory for the new store is not empty; name another one",
+                    "{}: the directory for the new store is not empty; {remedy}",
                     path.display()
                 )));
             }

@@ -118,7 +118,11 @@ fn refuse_lost_current(fs: &dyn Fs, dir: &Path) -> Result<()> {
             _ => false,
         };
         if used {
-            let reason = format!("it is missing, though {} shows that it was there", entry.name);
+            let reason = format!(
+                "it is missing, though {} is there: a checkpoint, restore or repair that was not \
+                 finished, which can be removed, or a store that lost the file",
+                entry.name
+            );
             return Err(Error::corrupt(&FileName::Current.path(dir), 0, reason));
         }
     }

@@ -5,11 +5,12 @@ pub(crate) mod args;
 use crate::failure::{Failure, complain};
 use crate::metrics::Listener;
 use crate::output::Output;
-use crate::progress;
+use crate::{progress, signals};
 use indicatif::ProgressBar;
 use kv_benches::kv::{Kv, Shown};
 use kv_benches::{Bench, Config, Row, Watch, Workload, crash, measure, report};
 use kv_engine::Db;
+use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::Write;
@@ -68,8 +69,16 @@ impl Place {
             return Ok(Place::Given(dir.to_owned()));
         }
         let made = tempfile::Builder::new().prefix("kv-bench-").tempdir();
-        made.map(Place::Temporary)
-            .map_err(|error| Failure::broken(format!("no temporary directory: {error}")))
+        let made =
+            made.map_err(|error| Failure::broken(format!("no temporary directory: {error}")))?;
+        let path = made.path().to_owned();
+        // It may be large: it is not to stay behind, however the program is ended.
+        signals::watch(&[Signal::SIGINT, Signal::SIGTERM], move || {
+            // What is being written may come again meanwhile.
+            let _ = (0..100).find(|_| std::fs::remove_dir_all(&path).is_ok());
+            std::process::exit(signals::INTERRUPTED);
+        });
+        Ok(Place::Temporary(made))
     }
 
     fn path(&self) -> &Path {

@@ -48,7 +48,11 @@ fn begin(
         [(from.header, "--header", Input::Csv), (from.keys_only, "--keys-only", Input::Tsv)]
     {
         if given && form != needed {
-            return Err(Failure::usage(format!("{option} does not go with this form of records")));
+            return Err(Failure::usage(format!(
+                "{option} is for {} records, and these are {}; --input tells the form",
+                needed.name(),
+                form.name()
+            )));
         }
     }
     let input = source::open(from.file.as_deref())?;

@@ -26,6 +26,9 @@ pub(super) fn open(file: Option<&Path>) -> Result<Opened, Failure> {
     let told = |error| Failure::broken(format!("cannot read {}: {error}", path.display()));
     let file = File::open(path).map_err(told)?;
     let metadata = file.metadata().map_err(told)?;
+    if metadata.is_dir() {
+        return Err(told(io::ErrorKind::IsADirectory.into()));
+    }
     let len = metadata.is_file().then_some(metadata.len());
     Ok(Opened { reader: Box::new(file), len })
 }

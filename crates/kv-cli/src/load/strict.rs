@@ -23,11 +23,18 @@ which takes records in any order.";
 pub(crate) fn ingest(dir: &Path, args: Ingest, out: &mut Output) -> Result<(), Failure> {
     let (source, bar) = begin(&args.from, "ingesting")?;
     let db = store::for_writing(dir)?;
-    let keyspace = db.keyspace(&args.from.space.name)?;
+    let space = &args.from.space;
+    let made = store::existing(&db, space).is_err();
+    let keyspace = db.keyspace(&space.name)?;
     let mut sorted = Sorted { source, last: None, failure: None };
     let ingested = keyspace.ingest(&mut sorted);
     bar.finish_and_clear();
-    if let Some(failure) = sorted.failure {
+    let failure = sorted.failure.or_else(|| ingested.as_ref().err().cloned().map(Failure::from));
+    if let Some(failure) = failure {
+        if made {
+            // None of it: neither the keyspace that was made for it.
+            let _ = db.drop_keyspace(&space.name);
+        }
         return Err(failure.after("nothing was ingested"));
     }
     let count = ingested?;

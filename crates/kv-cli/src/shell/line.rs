@@ -19,8 +19,8 @@ Examples:
   scan --prefix fruit/ --limit 10
   use people
 
-`help COMMAND` explains one. Tab completes commands, keyspaces and keys. Ctrl-C clears the line,
-Ctrl-D ends. A line that begins with a blank is not kept in the history.";
+`help COMMAND` explains one. Tab completes commands, keyspaces and keys. Ctrl-C clears the line, or stops
+the scan or count that runs; Ctrl-D ends. A line that begins with a blank is not kept in the history.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,7 +33,7 @@ pub(super) enum Command {
         /// The value
         #[arg(allow_negative_numbers = true)]
         value: OsString,
-        /// How long the value lives: a number and ms, s, m, h or d; not in a transaction
+        /// How long the value lives: a number and ms, s, m, h or d; not between begin and commit
         #[arg(long, value_name = "TIME", value_parser = ttl)]
         ttl: Option<Duration>,
         /// KEY and VALUE are hexadecimal
@@ -89,6 +89,7 @@ pub(super) enum Command {
         hex: bool,
     },
     /// List the named keyspaces
+    #[command(after_help = "Example:\n  keyspaces")]
     Keyspaces,
     /// Work on a keyspace from now on; without a name on the default one
     #[command(after_help = "Example:\n  use people")]
@@ -98,15 +99,19 @@ pub(super) enum Command {
         name: String,
     },
     /// Begin a transaction: what follows takes effect as a whole, with commit, or not at all
+    #[command(after_help = "Example:\n  begin\n  put a 1\n  put b 2\n  commit")]
     Begin,
     /// Commit the transaction; refused where another commit changed what it read
+    #[command(after_help = "Example:\n  commit")]
     Commit,
     /// End the transaction without a trace
+    #[command(after_help = "Example:\n  rollback")]
     Rollback,
     /// Print what the store holds and has done
+    #[command(after_help = "Example:\n  stats")]
     Stats,
     /// End the shell
-    #[command(visible_alias = "quit")]
+    #[command(visible_alias = "quit", after_help = "Example:\n  exit")]
     Exit,
 }
 
@@ -130,5 +135,15 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         super::Line::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in super::Line::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            let example = format!("Example:\n  {}", command.get_name());
+            let alias = command.get_visible_aliases().map(|name| format!("Example:\n  {name}"));
+            assert!(std::iter::once(example).chain(alias).any(|e| help.contains(&e)), "{help}");
+        }
     }
 }

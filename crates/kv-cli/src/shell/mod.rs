@@ -1,9 +1,10 @@
 //! `shell`: commands line by line, from a prompt or from a script.
 //!
 //! `words` takes a line apart, `line` is the grammar, `session` carries it out. `prompt` is the way
-//! in from a terminal, with `history` behind it.
+//! in from a terminal, with `history` behind it and `interrupt` for Ctrl-C.
 
 mod history;
+mod interrupt;
 mod line;
 mod prompt;
 mod session;
@@ -14,10 +15,12 @@ use crate::failure::Failure;
 use crate::metrics::{self, Listener};
 use crate::output::Output;
 use crate::store;
+use interrupt::Interrupt;
 use session::{Next, Opened, Session};
 use std::io::{self, BufRead, BufReader, IsTerminal, Read};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +33,7 @@ Work on a store line by line, at a prompt or from a script
 
 At a prompt there are a history, completion by Tab of commands, keyspaces and keys, and `help`. \
 The history is in $XDG_STATE_HOME/kv/history, readable by its owner alone; a line that begins with a blank \
-is not kept. Ctrl-C clears the line, Ctrl-D ends. The store is made where there is none.
+is not kept. Ctrl-C clears the line, or stops the scan or count that runs; Ctrl-D ends. The store is made where there is none.
 
 A line is a command and its arguments: put, get, delete, scan, prefix, count, keyspaces, use, begin, \
 commit, rollback, stats. 'Single quotes' keep everything as it is; elsewhere \\\\, \\t, \\n, \\r, \\xNN and a \
@@ -59,21 +62,22 @@ pub(crate) struct Shell {
 }
 
 pub(crate) fn shell(dir: &Path, args: Shell, out: &mut Output) -> Result<(), Failure> {
-    let prompts = io::stdin().is_terminal();
+    // Before the store has threads.
+    let prompt = io::stdin().is_terminal().then(|| Rc::new(Interrupt::watch()));
     // Before the store is made for nothing.
     let listener = args.metrics.map(Listener::bind).transpose()?;
     let opened = match args.read_only {
         true => Opened::Beside(Box::new(store::follow(dir)?)),
         false => Opened::Here(store::for_writing(dir)?),
     };
-    let mut session = Session::new(opened, args.space, prompts);
+    let mut session = Session::new(opened, args.space, prompt.clone());
     if let Some(listener) = listener {
         let db = session.db().clone();
         listener.serve(move || Some(db.stats().prometheus()));
     }
-    let ended = match prompts {
-        true => prompt::run(&mut session, out),
-        false => script(&mut session, out),
+    let ended = match prompt {
+        Some(interrupt) => prompt::run(&mut session, &interrupt, out),
+        None => script(&mut session, out),
     };
     ended.and(session.close())
 }

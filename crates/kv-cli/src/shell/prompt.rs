@@ -1,6 +1,7 @@
 //! Lines from a terminal: the editor, and what Tab offers.
 
 use super::history::{History, LINES};
+use super::interrupt::Interrupt;
 use super::session::{Next, Session};
 use super::words::{Word, quote, typed};
 use crate::failure::Failure;
@@ -19,7 +20,11 @@ const OFFERED: usize = 100;
 /// What ends a part of a key.
 const SEPARATORS: &[u8] = b"/:";
 
-pub(super) fn run(session: &mut Session, out: &mut Output) -> Result<(), Failure> {
+pub(super) fn run(
+    session: &mut Session,
+    interrupt: &Interrupt,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let broken = |error: ReadlineError| Failure::broken(format!("the terminal: {error}"));
     let config = Config::builder().max_history_size(LINES).map_err(broken)?;
     let config = config.history_ignore_space(true).history_ignore_dups(true).map_err(broken)?;
@@ -41,8 +46,10 @@ pub(super) fn run(session: &mut Session, out: &mut Output) -> Result<(), Failure
         if editor.add_history_entry(&line).unwrap_or(false) {
             kept.add(&line);
         }
-        let ended = session.run(line.as_bytes(), out);
-        out.flush()?;
+        let ended = interrupt.running(|| {
+            let ended = session.run(line.as_bytes(), out);
+            out.flush().map(|()| ended)
+        })?;
         match ended {
             Ok(Next::Line) => {}
             Ok(Next::End) => return Ok(()),

@@ -1,5 +1,6 @@
 //! A store that lines are carried out on: the keyspace and the transaction that they are meant for.
 
+use super::interrupt::Interrupt;
 use super::line::{Command, Line, Show};
 use super::words;
 use crate::args::Space;
@@ -12,6 +13,7 @@ use clap::{CommandFactory, FromArgMatches};
 use kv_engine::{Db, Follower, Iter, Keyspace, Transaction, WriteBatch};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Keys that a scan shows at a prompt, where nothing stops it.
@@ -37,13 +39,13 @@ pub(super) struct Session {
     space: Space,
     transaction: Option<Transaction>,
     grammar: clap::Command,
-    /// Whether somebody sits before it.
-    prompts: bool,
+    /// Where somebody sits before it: what stops a line.
+    prompt: Option<Rc<Interrupt>>,
 }
 
 impl Session {
-    pub(super) fn new(store: Opened, space: Space, prompts: bool) -> Session {
-        Session { store, space, transaction: None, grammar: Line::command(), prompts }
+    pub(super) fn new(store: Opened, space: Space, prompt: Option<Rc<Interrupt>>) -> Session {
+        Session { store, space, transaction: None, grammar: Line::command(), prompt }
     }
 
     pub(super) fn db(&self) -> &Db {
@@ -116,8 +118,12 @@ impl Session {
                 self.scan(range, false, &show, out)?;
             }
             Command::Count { range, hex } => {
-                let pairs = self.pairs(Wanted::new(range, hex)?)?;
-                let count = pairs.map(|pair| pair.map(|_| 1u64)).sum::<kv_engine::Result<u64>>()?;
+                let mut count = 0;
+                for pair in self.pairs(Wanted::new(range, hex)?)? {
+                    pair?;
+                    count += 1;
+                    self.go_on()?;
+                }
                 scan::show_count(out, count)?;
             }
             Command::Keyspaces => keyspaces::show(self.db(), out)?,
@@ -149,7 +155,9 @@ impl Session {
     fn put(&mut self, key: &[u8], value: &[u8], ttl: Option<Duration>) -> Result<(), Failure> {
         records::check(key, value).map_err(Failure::usage)?;
         if ttl.is_some() && self.transaction.is_some() {
-            return Err(Failure::usage("--ttl is not for transactions: put it before begin"));
+            return Err(Failure::usage(
+                "a transaction cannot put with --ttl: put this before begin or behind commit",
+            ));
         }
         let keyspace = self.db().keyspace(&self.space.name)?;
         match (&mut self.transaction, ttl) {
@@ -169,7 +177,7 @@ impl Session {
         let value = value.ok_or_else(|| Failure::missing("the key is not there"))?;
         data::show(out, format, key, &value)?;
         match format {
-            Format::Raw if self.prompts && !out.json => out.line(b""),
+            Format::Raw if self.prompt.is_some() && !out.json => out.line(b""),
             _ => Ok(()),
         }
     }
@@ -194,7 +202,7 @@ impl Session {
         out: &mut Output,
     ) -> Result<(), Failure> {
         let mut pairs = self.pairs(range)?;
-        let limit = show.limit.unwrap_or(if self.prompts { SHOWN } else { usize::MAX });
+        let limit = show.limit.unwrap_or(if self.prompt.is_some() { SHOWN } else { usize::MAX });
         let format = show.view.format();
         let mut next = || if reverse { pairs.next_back() } else { pairs.next() };
         for _ in 0..limit {
@@ -202,6 +210,7 @@ impl Session {
                 return Ok(());
             };
             let (key, value) = pair?;
+            self.go_on()?;
             scan::show(out, format, &key, (!show.keys_only).then_some(&value))?;
         }
         if show.limit.is_none() && next().is_some() {
@@ -217,6 +226,14 @@ impl Session {
             Some(transaction) => range.of_transaction(transaction.within(&keyspace)),
             None => range.of(&keyspace),
         })
+    }
+
+    /// Fails where the line is to stop.
+    fn go_on(&self) -> Result<(), Failure> {
+        match self.prompt.as_ref().is_some_and(|interrupt| interrupt.came()) {
+            true => Err(Failure::broken("stopped")),
+            false => Ok(()),
+        }
     }
 
     fn existing(&self) -> Result<Keyspace, Failure> {

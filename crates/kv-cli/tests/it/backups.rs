@@ -75,7 +75,10 @@ fn what_is_damaged_is_not_restored() {
     bytes[20] ^= 1;
     std::fs::write(&table, &bytes).unwrap();
     kv.run(&["backup", "verify", &all]).fails(3, "damaged");
-    kv.run(&["restore", &all, "--into", &copy]).fails(3, "checksum");
+    let told = String::from_utf8(kv.run(&["backup", "verify", &all]).out).unwrap();
+    assert!(told.starts_with("1 point, 0 files, "), "{told}");
+    assert!(told.contains("cannot be restored as they are: points 1\n"), "{told}");
+    kv.run(&["restore", &all, "--into", &copy]).fails(3, "point 1 is not restored");
     assert!(!kv.dir.path().join("copy").exists());
     let point = kv.dir.path().join("backups/points/00000001.point");
     std::fs::write(&point, b"kvbackup").unwrap();

@@ -2,6 +2,9 @@
 
 use crate::Kv;
 use serde_json::Value;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Runs a benchmark that must go well. It may warn of a machine that is not idle.
 #[track_caller]
@@ -22,6 +25,29 @@ fn fails(kv: &Kv, args: &str, code: i32, why: &str) {
 
 fn words(args: &str) -> Vec<&str> {
     ["bench"].into_iter().chain(args.split_whitespace()).collect()
+}
+
+#[test]
+fn a_run_that_is_interrupted_leaves_nothing_behind() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let kv = Kv::new();
+    let temp = kv.dir.path().join("temp");
+    std::fs::create_dir(&temp).unwrap();
+    let entries = || std::fs::read_dir(&temp).unwrap().map(|entry| entry.unwrap().path());
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = kv.command(&words("fillrandom --keys 20m"));
+        command.env("TMPDIR", &temp).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // The store is there, and is written.
+        let log = |dir: &Path| dir.join("kv-bench-store").join("CURRENT").exists();
+        while !entries().any(|dir| log(&dir)) {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(entries().count(), 0);
+    }
 }
 
 #[track_caller]

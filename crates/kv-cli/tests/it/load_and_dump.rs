@@ -124,7 +124,8 @@ fn a_list_of_keys() {
 #[test]
 fn options_of_another_form_are_refused() {
     let kv = Kv::new();
-    kv.run_with_input(&["load", "--header"], b"a\t1\n").fails(2, "--header");
+    kv.run_with_input(&["load", "--header"], b"a\t1\n")
+        .fails(2, "--header is for CSV records, and these are tab-separated");
     kv.run_with_input(&["load", "--input=csv", "--keys-only"], b"a,1\n").fails(2, "--keys-only");
     assert!(!kv.store().exists());
 }
@@ -203,6 +204,9 @@ fn sorted_records_are_ingested_all_or_none() {
         ran.fails(3, why);
         assert_eq!(kv.ok(&["dump"]), before);
     }
+    // Neither the keyspace that was asked for.
+    kv.run_with_input(&["ingest", "--keyspace", "people"], b"bad\n").fails(3, "line 1");
+    assert_eq!(kv.ok(&["keyspaces"]), "");
     let ran = kv.run_with_input(&["ingest", "--json", "--keyspace", "people"], b"x\t1\ny\t2\n");
     assert_eq!(ran.ok(), "{\"ingested\":2}\n");
     assert_eq!(kv.ok(&["count", "--keyspace", "people"]), "2\n");

@@ -3,6 +3,7 @@
 
 mod backups;
 mod bench;
+mod beside;
 mod bytes_and_forms;
 mod changes;
 mod damage;
@@ -13,6 +14,7 @@ mod keyspaces;
 mod load_and_dump;
 mod maintenance;
 mod pages;
+mod places;
 mod ranges;
 mod repair;
 mod shell;

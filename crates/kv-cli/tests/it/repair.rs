@@ -46,6 +46,22 @@ fn repair(kv: &Kv, more: &[&str]) -> Ran {
 }
 
 #[test]
+fn a_file_of_another_kind_is_told_by_its_name() {
+    let kv = store();
+    let table = largest_table(&kv);
+    let path = table.to_str().unwrap();
+    for kind in ["wal", "manifest", "values"] {
+        kv.run(&["inspect", kind, path]).fails(3, "by its name `kv inspect table` reads it");
+    }
+    let path = manifest(&kv);
+    let path = path.to_str().unwrap();
+    kv.run(&["inspect", "table", path]).fails(3, "by its name `kv inspect manifest` reads it");
+    // Damage is damage.
+    flip(&table, 100);
+    kv.run(&["inspect", "table", table.to_str().unwrap(), "--entries"]).fails(3, "damaged");
+}
+
+#[test]
 fn verify_speaks_of_a_store_that_does_not_open() {
     let kv = store();
     flip(&manifest(&kv), 45);

@@ -74,7 +74,7 @@ fn a_transaction_is_whole_or_not_at_all() {
     script(&kv, "begin\nput a 11\n").fails(2, "not committed");
     script(&kv, "begin\nput a 11\nget none\n").fails(1, "line 3");
     script(&kv, "begin\nbegin\n").fails(2, "open already");
-    script(&kv, "begin\nput a 11 --ttl 1h\n").fails(2, "--ttl");
+    script(&kv, "begin\nput a 11 --ttl 1h\n").fails(2, "before begin or behind commit");
     assert_eq!(kv.ok(&["get", "a"]), "10\n");
 }
 

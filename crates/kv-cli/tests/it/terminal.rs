@@ -62,6 +62,12 @@ impl Terminal {
         self.seen.clone()
     }
 
+    /// What Ctrl-C is where a program has the terminal and reads no keys.
+    fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+
     /// Types what ends the program, again and again: between two prompts a key may be lost, because
     /// the terminal's mode changes.
     pub(crate) fn ends(mut self, keys: &str) -> Option<i32> {
@@ -126,6 +132,34 @@ fn the_history_is_the_users_alone() {
     terminal.types("", "kv> ");
     terminal.types("\x1b[A\x1b[A\r", "1\r\n");
     assert_eq!(terminal.ends("\x04"), Some(0));
+}
+
+#[test]
+fn what_runs_at_a_prompt_is_stopped_by_an_interrupt() {
+    let kv = Kv::new();
+    let lines: String = (0..300_000).map(|n| format!("key{n:06}\tv\n")).collect();
+    kv.run_with_input(&["load"], lines.as_bytes()).ok();
+    let mut terminal = Terminal::new(&kv, &["shell"], None);
+    terminal.types("", "kv> ");
+    terminal.types("scan --limit 300000\r", "key000001");
+    terminal.interrupt();
+    let shown = terminal.types("", "kv: stopped");
+    assert!(!shown.contains("key299999"));
+    if !shown.rsplit("kv: stopped").next().unwrap().contains("kv> ") {
+        terminal.types("", "kv> ");
+    }
+    terminal.types("get key299999\r", "v\r\n");
+    // Where nothing runs it is the end, as for every program.
+    let begun = Instant::now();
+    let status = loop {
+        terminal.interrupt();
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(status) = terminal.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begun.elapsed() < PATIENCE);
+    };
+    assert_eq!(status.code(), Some(130));
 }
 
 #[test]

@@ -83,13 +83,14 @@ fn a_bench_is_watched_live() {
     let mut bench = Serving::new(&kv, &args);
     let top = ["top", "--url", &bench.url, "--interval", "0.2"];
     let mut terminal = Terminal::new(&kv, &top, None);
-    // The second look has rates.
-    terminal.types("", "state      open");
-    let screen = terminal.types("", "state      open");
-    // It may be writing or reading by now.
-    let busy = screen.lines().filter(|line| line.starts_with("write ") || line.starts_with("get "));
+    // The second look has rates, once the bench is at work, which may be writing or reading by then.
     let rate = |line: &str| line.split_whitespace().nth(2).unwrap().replace(',', "").parse::<u64>();
-    assert!(busy.filter_map(|line| rate(line).ok()).any(|rate| rate > 100), "{screen}");
+    let is_busy = |screen: &str| {
+        let at_work = |line: &&str| line.starts_with("write ") || line.starts_with("get ");
+        screen.lines().filter(at_work).filter_map(|line| rate(line).ok()).any(|rate| rate > 100)
+    };
+    let screens = std::iter::repeat_with(|| terminal.types("", "state      open"));
+    let screen = screens.take(100).find(|screen| is_busy(screen)).unwrap();
     assert!(screen.contains("every 0.2 s"), "{screen}");
     // It goes on when the process is gone, says so, and ends as told.
     bench.child.kill().unwrap();
