@@ -243,7 +243,9 @@ pub(super) fn fetch(
     };
     let mut content = target.get(&path).map_err(failed)?;
     let mut hasher = Hasher64::default();
-    let mut buffer = vec![0; PIECE];
+    // Most files are shorter; one that is longer than it should be is met by the next read.
+    let piece = usize::try_from(wanted.size).map_or(PIECE, |size| size.clamp(1, PIECE));
+    let mut buffer = vec![0; piece];
     let mut offset = 0;
     loop {
         let len = read_full(&mut content, &mut buffer).map_err(failed)?;
