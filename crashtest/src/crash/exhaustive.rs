@@ -107,7 +107,7 @@ impl Default for Limits {
 /// What the gate runs.
 pub(crate) fn quick() -> Result<Vec<Row>> {
     kv_vfs::testing::set_manifest_slack(SLACK);
-    let limits = Limits { subsets_every: 2, floors: [16_000, 50_000], distinct: 8_000 };
+    let limits = Limits { subsets_every: 3, floors: [16_000, 30_000], distinct: 8_000 };
     let mut rows = exhaust("small", &Ran::new(Workload::Small, 300, 0)?, limits)?;
     // How much a history does, and has pending, depends on when its threads come to run. Where
     // it was little, another one is added.

@@ -29,8 +29,8 @@ const SAMPLED: u64 = 400;
 /// What the gate runs.
 pub(crate) fn quick() -> Result<Vec<Row>> {
     let ran = Ran::new(Workload::Small, 60, 1)?;
-    let mut row = nest("small", &ran, 20, 30_000)?;
-    row.floor = 20_000;
+    let mut row = nest("small", &ran, 40, 15_000)?;
+    row.floor = 10_000;
     row.distinct = row.distinct.map(|(found, _)| (found, 1_000));
     Ok(vec![row])
 }

@@ -80,9 +80,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Vec<Row>> {
 
 /// What the gate runs.
 pub(crate) fn quick() -> Result<Vec<Row>> {
-    let mut rows = seeds(1, 60, Duration::from_secs(25), None)?;
+    let mut rows = seeds(1, 60, Duration::from_secs(15), None)?;
     for row in &mut rows {
-        row.floor = 2_000;
+        row.floor = 1_500;
     }
     Ok(rows)
 }

@@ -23,8 +23,8 @@ use std::time::Instant;
 use subject::Subject;
 
 /// What a check before a merge must try at least.
-const QUICK_FLIPS: usize = 60_000;
-const QUICK_CUTS: usize = 30_000;
+const QUICK_FLIPS: usize = 30_000;
+const QUICK_CUTS: usize = 15_000;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
