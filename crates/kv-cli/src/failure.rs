@@ -79,7 +79,10 @@ impl From<Error> for Failure {
         };
         let failure = Failure { code, message: Some(error.to_string()) };
         match error.kind() {
-            ErrorKind::NoSpace => failure.after("make room on that disk, then run it again"),
+            // Some say so themselves.
+            ErrorKind::NoSpace if !error.to_string().ends_with("try again") => {
+                failure.after("make room on that disk, then run it again")
+            }
             _ => failure,
         }
     }

@@ -17,14 +17,18 @@ pub(crate) fn scan(dir: &Path, args: Scan, out: &mut Output) -> Result<(), Failu
     let db = store::for_reading(dir)?;
     let pairs = range.of(&store::existing(&db, &args.space)?);
     let limit = args.limit.unwrap_or(usize::MAX);
+    let bar = progress::counting("scanning");
     let mut show = |pair: kv_engine::Result<(Bytes, Bytes)>| {
         let (key, value) = pair?;
+        bar.inc(1);
         show(out, format, &key, (!args.keys_only).then_some(&value))
     };
     match args.reverse {
         false => pairs.take(limit).try_for_each(&mut show),
         true => pairs.rev().take(limit).try_for_each(&mut show),
-    }
+    }?;
+    bar.finish_and_clear();
+    Ok(())
 }
 
 pub(crate) fn show(

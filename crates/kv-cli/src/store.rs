@@ -25,8 +25,13 @@ pub(crate) fn for_upkeep(dir: &Path) -> Result<Db, Failure> {
 /// For a backup: as for upkeep, and beside whoever has the store open already.
 pub(crate) fn for_backup(dir: &Path) -> Result<Db, Failure> {
     match Db::open(dir, Options::default().create_if_missing(false)) {
-        // Somebody writes it, or nobody can: a file system that is mounted read-only, a missing right.
-        Err(error) if error.kind() == ErrorKind::Locked || is_read_only(&error) => for_reading(dir),
+        // Somebody writes it, or nobody can: a full disk, one that is mounted read-only, a missing right.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::Locked | ErrorKind::NoSpace)
+                || is_read_only(&error) =>
+        {
+            for_reading(dir)
+        }
         opened => told(dir, opened),
     }
 }

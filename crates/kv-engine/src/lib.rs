@@ -64,6 +64,7 @@ mod tables;
 mod transaction;
 mod values;
 mod verify;
+mod words;
 mod write;
 
 /// The README's example, compiled.

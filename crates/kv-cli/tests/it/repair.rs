@@ -46,6 +46,14 @@ fn repair(kv: &Kv, more: &[&str]) -> Ran {
 }
 
 #[test]
+fn one_of_anything_is_one() {
+    let kv = Kv::with(&[("a", "1")]);
+    assert!(kv.ok(&["verify"]).starts_with("1 table and 0 logs, "));
+    let told = repair(&kv, &[]).ok();
+    assert!(told.starts_with("1 key kept, from 1 table and 0 logs, "), "{told}");
+}
+
+#[test]
 fn a_file_of_another_kind_is_told_by_its_name() {
     let kv = store();
     let table = largest_table(&kv);

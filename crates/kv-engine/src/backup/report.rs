@@ -2,6 +2,7 @@
 
 use super::point::Point;
 use crate::error::Error;
+use crate::words::counted;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -167,8 +168,8 @@ impl BackupReport {
 
 impl fmt::Display for BackupReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let points = in_words(self.points, "point");
-        write!(f, "{points}, {}, {} bytes read: ", in_words(self.files, "file"), self.bytes)?;
+        let points = counted(self.points, "point");
+        write!(f, "{points}, {}, {} bytes read: ", counted(self.files, "file"), self.bytes)?;
         match self.damage.len() {
             0 => f.write_str("no damage")?,
             n => write!(f, "{n} damaged")?,
@@ -183,10 +184,6 @@ impl fmt::Display for BackupReport {
             n => write!(f, "\nnote: {n} files belong to no point; the next --keep removes them"),
         }
     }
-}
-
-fn in_words(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Numbers in words, with those that follow each other as their first and last.

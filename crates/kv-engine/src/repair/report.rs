@@ -1,5 +1,6 @@
 //! What a repair found, lost and kept, file by file.
 
+use crate::words::counted;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -137,8 +138,11 @@ impl RepairReport {
     fn write(&self, out: &mut dyn fmt::Write, keys: bool) -> fmt::Result {
         write!(
             out,
-            "{} keys kept, from {} tables and {} logs, {} bytes: ",
-            self.kept, self.tables, self.logs, self.bytes
+            "{} kept, from {} and {}, {} bytes: ",
+            counted(self.kept, "key"),
+            counted(self.tables, "table"),
+            counted(self.logs, "log"),
+            self.bytes
         )?;
         out.write_str(match () {
             () if self.has_losses() => "something is lost",

@@ -1,6 +1,7 @@
 //! What a verification looked at and found.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::words::counted;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -92,11 +93,11 @@ impl VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tables", self.tables)?;
+        f.write_str(&counted(self.tables, "table"))?;
         if self.value_files > 0 {
-            write!(f, ", {} value files", self.value_files)?;
+            write!(f, ", {}", counted(self.value_files, "value file"))?;
         }
-        write!(f, " and {} logs, {} bytes read: ", self.logs, self.bytes)?;
+        write!(f, " and {}, {} bytes read: ", counted(self.logs, "log"), self.bytes)?;
         match self.is_ok() {
             true => f.write_str("no damage")?,
             false => write!(f, "{} damaged", self.damage.len())?,
