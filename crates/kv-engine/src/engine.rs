@@ -34,6 +34,7 @@ use crate::stats::Counters;
 use crate::stats::latency::Latencies;
 use crate::tables::Tables;
 use crate::transaction::Window;
+use crate::write::limit::Space;
 use crate::write::publish::Publisher;
 use kv_core::SeqNo;
 use kv_manifest::{FileMeta, FileName, Manifest, Version, VersionEdit};
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     pub(crate) events: Events,
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
+    /// What a limit on the disk is compared with; counted where there is one.
+    pub(crate) space: Space,
     pub(crate) limiter: Limiter,
     /// The logs that are kept for consumers of changes.
     pub(crate) held: Held,
@@ -146,6 +149,7 @@ impl Engine {
         edit.next_file = Some(writer.next_file.load(Ordering::Relaxed));
         let number = manifest.number();
         let version = manifest.apply(edit).map_err(|e| self.manifest_failed(e))?;
+        self.space.manifest.store(manifest.file_size(), Ordering::Relaxed);
         dead.extend(dead_values(&before, &version));
         let rolled = manifest.number() != number;
         // A roll-over takes a number too.
@@ -259,6 +263,9 @@ impl Engine {
         let live = view.version.total_size() + view.version.value_size();
         let bytes = live + self.background.dead_bytes() + logs + self.held.bytes();
         self.disk_bytes.store(bytes, Ordering::Relaxed);
+        if self.is_limited() {
+            self.count_space(bytes.saturating_sub(logs));
+        }
     }
 }
 

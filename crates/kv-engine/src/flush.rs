@@ -88,7 +88,7 @@ struct Slice {
 /// and writers who wait for that go on, so much sooner.
 fn slices(buffer: &WriteBuffer, options: &Options) -> Vec<Slice> {
     let entries = buffer.table.sorted();
-    let most = buffer.table.memory() as u64 / (options.table_size / LEAST_SLICE).max(1);
+    let most = buffer.table.memory() as u64 / (options.table_limit() / LEAST_SLICE).max(1);
     let wanted = most.clamp(1, options.background_threads as u64);
     if wanted == 1 || buffer.table.is_empty() {
         return vec![Slice { lower: None, upper: None, entries }];
@@ -119,7 +119,7 @@ fn flush_slice(part: &Part<'_>, slice: &Slice) -> Result<Made> {
         }
         // A level below 0 holds tables of the usual size; no key is split over two.
         if level > 0 {
-            if outputs.current_size() >= maker.options.table_size && key != last_key {
+            if outputs.current_size() >= maker.options.table_limit() && key != last_key {
                 outputs.cut(key)?;
             }
             last_key.clear();

@@ -212,8 +212,19 @@ settings! {
     /// let options = options.wal_limit(64 << 20);
     /// ```
     wal_limit: u64;
-    /// Bytes of tables and logs past which writes answer `NoSpace`. Default: none; at least
-    /// 64 KiB.
+    /// The bytes on disk that the store stays within, also while it merges. Part of them is kept for
+    /// the log, for flushes and for merges: a store of up to a third of the limit needs its own size again,
+    /// a larger one about a quarter of the limit. A put that would use that waits, up to ten seconds, while
+    /// merges are under way that may make room, and is else refused with `NoSpace`. Deletes have a
+    /// sixteenth of the limit more, and then what is kept for merges; what they free is used again by
+    /// itself, and `compact` works.
+    ///
+    /// Memtables, tables and steps of the log are smaller under a limit, so that little is kept. These pass
+    /// it: under 1 MiB the logs and small files, by up to 128 KiB; and where a store is opened over
+    /// its limit, or deletes have used what was kept, deletes by an eighth of the limit and one merge
+    /// at a time by what it writes, because nothing else would make room. Files that
+    /// iterators and snapshots hold count until they end. Checkpoints and backups are not counted.
+    /// Default: none; at least 64 KiB.
     ///
     /// ```
     /// # let options = kv_engine::Options::default();
@@ -319,15 +330,27 @@ impl Options {
             self.compression,
             self.block_size,
             self.bloom_bits,
-            mib(self.table_size),
+            mib(self.table_limit()),
             self.level0_runs,
             self.background_threads
         )
     }
 
-    /// Memtable bytes at which it is written out: three of them take at most half the budget.
+    /// Memtable bytes at which it is written out: three of them take at most half the budget, and
+    /// their logs and flushes little of the limit on the disk.
     pub(crate) fn memtable_limit(&self) -> u64 {
-        self.write_buffer.min(self.memory_budget / 6).max(4 * KIB)
+        self.write_buffer.min(self.memory_budget / 6).min(self.disk_limit / 64).max(4 * KIB)
+    }
+
+    /// The size of tables: little of the limit on the disk, for which a merge needs room.
+    pub(crate) fn table_limit(&self) -> u64 {
+        self.table_size.min((self.disk_limit / 128).max(16 * KIB))
+    }
+
+    /// How far the manifest grows beyond twice what it begins with: little of the limit on the disk.
+    /// `None` is the usual bound.
+    pub(crate) fn manifest_slack(&self) -> Option<u64> {
+        Some((self.disk_limit / 64).max(8 * KIB)).filter(|slack| *slack < MIB)
     }
 
     /// What the memtables leave of the budget.

@@ -68,9 +68,11 @@ counters! {
     ingest_bytes,
     /// Nanoseconds that writers were slowed down.
     delayed_ns,
-    /// Times that writers stopped for memtables, and for level 0, and nanoseconds of either.
+    /// Times that writers stopped for memtables, for level 0 and for room under a limit on the disk,
+    /// and nanoseconds of all.
     stops_memtables,
     stops_level0,
+    stops_space,
     stopped_ns,
     /// Transactions that committed something, and those refused: for a commit that came between,
     /// and for being older than what is remembered.
@@ -114,6 +116,7 @@ impl Counters {
         match cause {
             Cause::Memtables => self.stops_memtables.fetch_add(1, Relaxed),
             Cause::Level0 => self.stops_level0.fetch_add(1, Relaxed),
+            Cause::Space => self.stops_space.fetch_add(1, Relaxed),
         };
         self.stopped_ns.fetch_add(length.as_nanos() as u64, Relaxed);
     }

@@ -43,6 +43,8 @@ pub struct Manifest {
     state: State,
     number: u64,
     writer: FrameWriter,
+    /// How much it grows beyond twice what it begins with.
+    slack: u64,
     /// The length at which the next edit begins a new file.
     roll_at: u64,
     failure: Option<Arc<Error>>,
@@ -66,11 +68,20 @@ impl Manifest {
         state.check()?;
         let writer = write_snapshot(&*fs, dir, &state, number)?;
         current::switch(&*fs, dir)?;
-        let roll_at = roll_at(&writer);
+        let slack = manifest_slack(SLACK);
+        let roll_at = roll_at(&writer, slack);
         let dir = dir.to_path_buf();
-        let manifest = Manifest { fs, dir, state, number, writer, roll_at, failure: None };
+        let manifest = Manifest { fs, dir, state, number, writer, slack, roll_at, failure: None };
         manifest.remove_others();
         Ok(manifest)
+    }
+
+    /// The same, but it begins a new file when it has grown by so many bytes beyond twice what it
+    /// began with, where that is less than usual: for a store that must stay small.
+    pub fn growing(mut self, slack: Option<u64>) -> Manifest {
+        self.slack = slack.map_or(self.slack, |slack| slack.min(self.slack));
+        self.roll_at = roll_at(&self.writer, self.slack);
+        self
     }
 
     /// Applies `edit` and answers the version behind it, which is durable then.
@@ -116,7 +127,7 @@ impl Manifest {
                 mark(Mark::ManifestRolled);
                 current::switch(&*self.fs, &self.dir)?;
                 self.number = number;
-                self.roll_at = roll_at(&writer);
+                self.roll_at = roll_at(&writer, self.slack);
                 self.writer = writer;
                 self.remove_others();
             }
@@ -175,8 +186,8 @@ impl Manifest {
     }
 }
 
-fn roll_at(writer: &FrameWriter) -> u64 {
-    writer.offset().saturating_mul(2).saturating_add(manifest_slack(SLACK))
+fn roll_at(writer: &FrameWriter, slack: u64) -> u64 {
+    writer.offset().saturating_mul(2).saturating_add(slack)
 }
 
 /// Writes manifest `number` with `state` and the file that is to become `CURRENT`, and makes

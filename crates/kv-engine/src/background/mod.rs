@@ -7,7 +7,7 @@ pub(crate) mod worker;
 use crate::compaction::Busy;
 use crate::health::Work;
 use kv_manifest::{FileName, Version};
-use kv_vfs::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use kv_vfs::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use kv_vfs::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,6 +22,10 @@ pub(crate) struct Background {
     /// How many dead files wait to be removed, and their bytes.
     dead: AtomicUsize,
     dead_bytes: AtomicU64,
+    /// A write was refused for the limit on the disk, or waits for it, and none was taken since.
+    full: AtomicBool,
+    /// Bytes that merges under way may write.
+    promised: AtomicU64,
 }
 
 /// Which work is under way. Guarded by one lock, so that no two workers take the same job.
@@ -59,6 +63,8 @@ pub(crate) struct State {
     pub(crate) idle: bool,
     /// Operations written at the last idle look.
     pub(crate) writes_seen: u64,
+    /// With the limit on the disk reached, nothing was found that would win space back.
+    pub(crate) vain: bool,
     /// Every version that someone may still read.
     pub(crate) versions: Vec<Weak<Version>>,
 }
@@ -121,6 +127,25 @@ impl Background {
         self.changed.wait_for(state, limit).timed_out()
     }
 
+    /// Whether any job is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.state.lock().running > 0
+    }
+
+    /// Has it looked again what would win space back.
+    pub(crate) fn look_again(&self) {
+        self.state.lock().vain = false;
+        self.changed.notify_all();
+    }
+
+    /// Notes that nothing would win space back, and tells those who wait for it.
+    pub(crate) fn note_vain(&self, state: &mut State) {
+        if !state.vain {
+            state.vain = true;
+            self.changed.notify_all();
+        }
+    }
+
     /// Starts no more jobs, and waits for those under way.
     pub(crate) fn stop(&self) {
         self.state.lock().stopping = true;
@@ -141,6 +166,7 @@ impl Background {
     /// Notes that `version` will be read from now on.
     pub(crate) fn register(&self, version: &Arc<Version>) {
         let mut state = self.state.lock();
+        state.vain = false;
         state.versions.retain(|held| held.strong_count() > 0);
         state.versions.push(Arc::downgrade(version));
     }
@@ -174,6 +200,30 @@ impl Background {
     /// Bytes of dead files that are still on disk.
     pub(crate) fn dead_bytes(&self) -> u64 {
         self.dead_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether the limit on the disk refuses writes; answers what it did before.
+    pub(crate) fn note_full(&self, full: bool) -> bool {
+        let before = self.full.load(Ordering::Relaxed);
+        if before != full {
+            self.full.store(full, Ordering::Relaxed);
+        }
+        before
+    }
+
+    /// Whether the limit on the disk refuses writes.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that merges under way may write.
+    pub(crate) fn promised(&self) -> u64 {
+        self.promised.load(Ordering::Relaxed)
+    }
+
+    /// Counts what merges under way may write, after one began or ended.
+    pub(crate) fn count_promised(&self, state: &State) {
+        self.promised.store(state.busy.promised(), Ordering::Relaxed);
     }
 
     /// Notes that a reader let a view go, which may have held dead tables. Takes no lock, because

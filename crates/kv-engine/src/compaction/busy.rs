@@ -14,6 +14,8 @@ pub(crate) struct Busy {
     tickets: u64,
     held: Vec<Held>,
     aside: HashSet<u64>,
+    /// The bytes that the next merge may write; `None` is no bound.
+    room: Option<u64>,
     /// Where the last merge of each level ended; the next one of equal worth begins behind it.
     cursors: [Bytes; LEVELS],
 }
@@ -22,6 +24,8 @@ pub(crate) struct Busy {
 struct Held {
     ticket: u64,
     files: Vec<u64>,
+    /// The most bytes that it may write.
+    writes: u64,
     /// The level that is written to, and between which keys.
     output: Option<(usize, KeySpan)>,
 }
@@ -55,8 +59,29 @@ impl Busy {
         self.tickets += 1;
         // Tables of level 0 may overlap: nobody is in another's way there.
         let output = output.filter(|(level, _)| *level > 0);
-        self.held.push(Held { ticket: self.tickets, files, output });
+        self.held.push(Held { ticket: self.tickets, files, writes: 0, output });
         self.tickets
+    }
+
+    /// Notes the most bytes that the holder of a ticket may write.
+    pub(crate) fn promise(&mut self, ticket: u64, bytes: u64) {
+        let held = self.held.iter_mut().filter(|held| held.ticket == ticket);
+        held.for_each(|held| held.writes = bytes);
+    }
+
+    /// The bytes that all who hold a ticket may write.
+    pub(crate) fn promised(&self) -> u64 {
+        self.held.iter().map(|held| held.writes).fold(0, u64::saturating_add)
+    }
+
+    /// Sets what the next merge may write; `None` is no bound.
+    pub(crate) fn set_room(&mut self, room: Option<u64>) {
+        self.room = room;
+    }
+
+    /// Whether the next merge may write so much.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.room.is_none_or(|room| bytes <= room)
     }
 
     /// Gives back what a ticket holds.

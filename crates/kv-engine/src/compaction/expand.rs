@@ -1,7 +1,10 @@
 //! From chosen tables to a whole compaction: what they drag along, and what lies below.
 
 use crate::compaction::busy::Busy;
+use crate::compaction::policy::Policy;
+use crate::write::room::written;
 use kv_manifest::{FileMeta, KeySpan, LEVELS, Version};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Why a compaction was chosen.
@@ -57,6 +60,28 @@ impl Compaction {
     /// Every input with its level.
     pub(crate) fn files(&self) -> impl Iterator<Item = (usize, &Arc<FileMeta>)> {
         self.inputs.iter().flat_map(|(level, files)| files.iter().map(|file| (*level, file)))
+    }
+
+    /// The most bytes that it writes, where it moves the values that lie in `doomed` files.
+    pub(crate) fn writes(&self, policy: &Policy, doomed: &BTreeSet<u64>) -> u64 {
+        if self.kind != Kind::Merge {
+            return 0;
+        }
+        let raw = |file: &FileMeta| match file.compression == policy.bottom_codec {
+            true => file.size,
+            false => file.size.max(file.raw_bytes),
+        };
+        let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+        let tables = self.files().map(|(_, file)| raw(file)).fold(0, sum);
+        let refs = self.files().flat_map(|(_, file)| &file.values);
+        let moved = refs.filter(|refs| doomed.contains(&refs.file)).map(|refs| refs.bytes);
+        let moved = written(moved.fold(0, sum), policy.table_size);
+        written(tables, policy.table_size).saturating_add(moved)
+    }
+
+    /// The choice, if it may write what it writes.
+    pub(crate) fn within_room(self, policy: &Policy, busy: &Busy) -> Option<Compaction> {
+        busy.has_room(self.writes(policy, &BTreeSet::new())).then_some(self)
     }
 
     /// Whether no table outside holds older entries of these keys. Never for a merge within

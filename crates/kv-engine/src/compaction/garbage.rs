@@ -84,7 +84,8 @@ pub(crate) fn rewrite(
                 if level < LAST {
                     return push_down(version, policy, busy, reason, (level, at), 0);
                 }
-                expand(version, busy, reason, (level, vec![Arc::clone(file)]), level)
+                let alone = (level, vec![Arc::clone(file)]);
+                expand(version, busy, reason, alone, level)?.within_room(policy, busy)
             })
         })
     })

@@ -1,7 +1,7 @@
 //! `Db::compact`: everything down to the last level, step by step, on the caller's thread.
 
 use crate::background::State;
-use crate::compaction::expand::{Compaction, Reason, expand};
+use crate::compaction::expand::{Reason, expand};
 use crate::compaction::pick::move_if_free;
 use crate::compaction::policy::Policy;
 use crate::compaction::run::Task;
@@ -148,7 +148,8 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let policy = self.policy();
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
-        let dead = with_dead_bytes(&version, &state.busy, began.next_file);
+        state.busy.set_room(self.merge_room());
+        let dead = with_dead_bytes(&version, &policy, &state.busy, began.next_file);
         let plan = Plan {
             version: &version,
             policy: &policy,
@@ -167,7 +168,18 @@ impl Engine {
                 }
                 // Values are moved once, when all that is dead in their files is known.
                 let moved = if level == LAST { plan.with_dead_bytes } else { BTreeSet::new() };
-                Some(Ok(Step::Run(self.take(state, compaction, moved))))
+                if !state.busy.has_room(compaction.writes(&policy, &moved)) {
+                    if state.running > 0 {
+                        return None;
+                    }
+                    if self.background.dead_bytes() > 0 {
+                        return Some(Err(self.no_space()));
+                    }
+                    // Nothing else would make room for it.
+                    state.busy.set_room(None);
+                }
+                state.running += 1;
+                Some(Ok(Step::Run(self.take_compaction(state, compaction, moved))))
             }
             // Only a running job gives way; damaged tables never do.
             None if state.running > 0 => None,
@@ -175,12 +187,5 @@ impl Engine {
                 Error::corrupt("a damaged table cannot be compacted; run verify to find it")
             }))),
         }
-    }
-
-    /// Reserves what a compaction takes.
-    fn take(&self, state: &mut State, compaction: Compaction, doomed: BTreeSet<u64>) -> Task {
-        state.running += 1;
-        let ticket = state.busy.reserve(&compaction);
-        Task { compaction, ticket, doomed }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn down_from_level0(
     let oldest = oldest_level0(version, busy);
     let mut chosen = expand(version, busy, reason, (0, oldest), targets.base)?;
     move_if_free(&mut chosen, policy);
-    Some(chosen)
+    chosen.within_room(policy, busy)
 }
 
 /// The newest runs of level 0 into one, as long as each is no bigger than those before it
@@ -106,7 +106,7 @@ fn within_level0(
     if count < MIN_INTRA_RUNS && !many_small {
         return None;
     }
-    expand(version, busy, Reason::Level0, (0, taken), 0)
+    expand(version, busy, Reason::Level0, (0, taken), 0)?.within_room(policy, busy)
 }
 
 /// Whether a table of level 0 that is not taken, and may share a key with those that are, is
@@ -179,10 +179,12 @@ pub(crate) fn push_down(
     let chosen = files.get(from..to).unwrap_or_default().to_vec();
     let alone = || vec![Arc::clone(first)];
     let output = level + 1;
-    let mut chosen = expand(version, busy, reason, (level, chosen), output)
-        .or_else(|| expand(version, busy, reason, (level, alone()), output))?;
-    move_if_free(&mut chosen, policy);
-    Some(chosen)
+    let made = |chosen| {
+        let mut made = expand(version, busy, reason, (level, chosen), output)?;
+        move_if_free(&mut made, policy);
+        made.within_room(policy, busy)
+    };
+    made(chosen).or_else(|| made(alone()))
 }
 
 /// How many tables from an index on overlap nothing one level down, within `excess` bytes; at
@@ -288,7 +290,8 @@ fn fragments(version: &Version, policy: &Policy, busy: &Busy) -> Option<Compacti
                     None if overlaps_much(version, policy, level, run) => return None,
                     None => {
                         let chosen = (level, run.to_vec());
-                        return expand(version, busy, Reason::Fragments, chosen, level);
+                        let chosen = expand(version, busy, Reason::Fragments, chosen, level)?;
+                        return chosen.within_room(policy, busy);
                     }
                 }
             }

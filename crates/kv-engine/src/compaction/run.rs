@@ -4,7 +4,7 @@
 //! version. Large merges are cut into slices of the key space that run side by side.
 
 use crate::background::State;
-use crate::compaction::expand::{Compaction, Kind};
+use crate::compaction::expand::{Compaction, Kind, Reason};
 use crate::compaction::pick::pick;
 use crate::compaction::policy::{Context, Policy};
 use crate::compaction::retain::{Retention, Verdict, retain_tombstones};
@@ -37,6 +37,12 @@ use std::sync::atomic::Ordering;
 const LEVEL_RATIO: u64 = 8;
 /// A level that would hold less than 512 MiB is left out.
 const BASE_TARGET: u64 = 512 << 20;
+/// With a limit on the disk that is the most that it is of the limit: a store of two levels, where
+/// a merge writes everything again, takes a third of it at most.
+const BASE_PART: u64 = 24;
+
+/// Bytes on disk for each live byte where the limit on the disk refuses writes.
+const FULL: f64 = 1.02;
 
 /// How far level 0 is behind when a merge is cut into as many slices as there are threads.
 const ALL_THREADS_FROM: f64 = 0.25;
@@ -70,24 +76,28 @@ type Slice = (Option<Bytes>, Option<Bytes>);
 impl Engine {
     pub(crate) fn policy(&self) -> Policy {
         let worn = self.view.load().opened.is_worn();
+        let space = self.options.space_amplification;
         Policy {
             level0_runs: if worn { 1 } else { self.options.level0_runs },
-            table_size: self.options.table_size,
+            table_size: self.options.table_limit(),
             write_buffer: self.options.memtable_limit(),
             level_ratio: LEVEL_RATIO,
-            base_target: BASE_TARGET,
-            space_amplification: self.options.space_amplification,
+            base_target: BASE_TARGET.min(self.options.disk_limit / BASE_PART),
+            space_amplification: if self.background.is_full() { space.min(FULL) } else { space },
             bottom_codec: self.options.compression.id(),
         }
     }
 
     pub(super) fn context(&self, state: &State) -> Context {
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
+        // Refused writers do not press, and what is dead stands in their way.
+        let full = self.background.is_full();
         Context {
             oldest_snapshot: kept.oldest(),
             now_ms: kept.oldest_clock_ms,
-            pressure: state.pressed || state.flushing || !self.view.load().sealed.is_empty(),
-            idle: state.idle,
+            pressure: !full
+                && (state.pressed || state.flushing || !self.view.load().sealed.is_empty()),
+            idle: state.idle || full,
         }
     }
 
@@ -96,15 +106,51 @@ impl Engine {
         let version = Arc::clone(&self.view.load().version);
         let context = self.context(state);
         let policy = self.policy();
-        let Some(compaction) = pick(&version, &policy, &state.busy, &context) else {
+        state.busy.set_room(self.merge_room());
+        let mut choice = pick(&version, &policy, &state.busy, &context);
+        if choice.is_none() && self.may_pass_limit(state) {
+            state.busy.set_room(None);
+            choice = pick(&version, &policy, &state.busy, &context);
+        }
+        let Some(compaction) = choice else {
+            if self.background.is_full() {
+                self.background.note_vain(state);
+            }
             let calm = Context { pressure: false, ..context };
             state.put_off =
                 context.pressure && pick(&version, &policy, &state.busy, &calm).is_some();
             return None;
         };
         let doomed = doomed(&version, &policy, &state.busy, &context);
+        Some(self.take_compaction(state, compaction, doomed))
+    }
+
+    /// Whether a merge may begin that does not fit under the limit on the disk: where nothing else
+    /// would ever make room, because the limit was a higher one, or deletes have used what was kept.
+    fn may_pass_limit(&self, state: &State) -> bool {
+        let dead = self.background.dead_bytes();
+        self.background.is_full() && state.running == 0 && dead == 0 && !self.has_sealed()
+    }
+
+    /// Reserves what a compaction takes, and what it may write. Values are not moved for which there is no
+    /// room.
+    pub(super) fn take_compaction(
+        &self,
+        state: &mut State,
+        compaction: Compaction,
+        mut doomed: BTreeSet<u64>,
+    ) -> Task {
+        let policy = self.policy();
+        let moves = compaction.writes(&policy, &doomed);
+        if !state.busy.has_room(moves) && compaction.reason != Reason::Values {
+            doomed.clear();
+        }
         let ticket = state.busy.reserve(&compaction);
-        Some(Task { compaction, ticket, doomed })
+        if self.is_limited() {
+            state.busy.promise(ticket, compaction.writes(&policy, &doomed));
+            self.background.count_promised(state);
+        }
+        Task { compaction, ticket, doomed }
     }
 
     /// Chooses the level for a memtable and reserves its keys there.
@@ -122,6 +168,7 @@ impl Engine {
     /// they are readable where they are whole, and no merge can do better.
     pub(crate) fn end_compaction(&self, state: &mut State, task: &Task, error: Option<&Error>) {
         state.busy.release(task.ticket);
+        self.background.count_promised(state);
         if error.is_some_and(is_damage) {
             state.busy.set_aside(task.compaction.files().map(|(_, file)| file.number));
         }
@@ -234,7 +281,7 @@ impl Engine {
             _ => (self.options.background_threads / 2).max(1),
         };
         let bytes: u64 = compaction.inputs.iter().map(|(_, files)| bytes_of(files)).sum();
-        let wanted = (bytes / (2 * self.options.table_size).max(1)).clamp(1, threads as u64);
+        let wanted = (bytes / (2 * self.options.table_limit()).max(1)).clamp(1, threads as u64);
         if wanted == 1 {
             return Ok(vec![(None, None)]);
         }
@@ -301,7 +348,7 @@ impl Engine {
         let outputs = Outputs::new(maker, level, retained, lower.clone(), upper.clone());
         let mut outputs = outputs.moving(moving);
         let mut retention = Retention::new(&kept.seqs, part, kept.oldest_clock_ms);
-        let mut cutter = Cutter::new(&compaction.grandparents, self.options.table_size);
+        let mut cutter = Cutter::new(&compaction.grandparents, self.options.table_limit());
         let mut merge = Merge::new(self.input_sources(compaction)?);
         let mut last_key: Vec<u8> = Vec::new();
         let mut bottom = false;
@@ -321,7 +368,7 @@ impl Engine {
                 last_key.clear();
                 last_key.extend_from_slice(key);
             } else if planted(bug::KEY_SPLIT_OVER_TABLES)
-                && outputs.current_size() >= self.options.table_size
+                && outputs.current_size() >= self.options.table_limit()
             {
                 outputs.cut(key)?;
             }

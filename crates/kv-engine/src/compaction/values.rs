@@ -8,6 +8,7 @@ use crate::compaction::expand::{Compaction, Reason, expand};
 use crate::compaction::pick::down_from_level0;
 use crate::compaction::policy::{Context, Policy};
 use crate::compaction::score::Targets;
+use crate::write::room::written;
 use kv_manifest::{FileMeta, LEVELS, LiveValues, Version};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub(crate) fn doomed(
     order.sort_by(|a, b| share(a).total_cmp(&share(b)).then(a.meta.number.cmp(&b.meta.number)));
     let mut moved = 0u64;
     for file in order {
+        if !busy.has_room(written(moved.saturating_add(file.live), policy.table_size)) {
+            continue;
+        }
         moved = moved.saturating_add(file.live);
         let enough = moved > policy.table_size.saturating_mul(MOST_MOVED);
         if dead <= budget || (enough && !doomed.is_empty()) {
@@ -80,7 +84,9 @@ pub(crate) fn collect(
         .collect();
     order.sort_by(|a, b| b.0.cmp(&a.0).then(a.2.number.cmp(&b.2.number)));
     let rewritten = order.into_iter().find_map(|(_, level, file)| {
-        expand(version, busy, Reason::Values, (level, vec![Arc::clone(file)]), level)
+        let alone = (level, vec![Arc::clone(file)]);
+        let chosen = expand(version, busy, Reason::Values, alone, level)?;
+        busy.has_room(chosen.writes(policy, &doomed)).then_some(chosen)
     });
     rewritten.or_else(|| {
         let above = version.level(0).iter().any(|file| of_doomed(file) > 0);
@@ -88,9 +94,26 @@ pub(crate) fn collect(
     })
 }
 
-/// Every file with dead bytes among those numbered below `end`: a full compaction leaves none.
-pub(crate) fn with_dead_bytes(version: &Version, busy: &Busy, end: u64) -> BTreeSet<u64> {
-    let files = version.values().iter().filter(|file| file.dead() > 0);
-    let numbers = files.map(|file| file.meta.number);
-    numbers.filter(|number| *number < end && !busy.is_aside(*number)).collect()
+/// Every file with dead bytes among those numbered below `end`: a full compaction leaves none. Where
+/// room is bounded, as many of the deadest as fit there at once: when they are gone, others fit.
+pub(crate) fn with_dead_bytes(
+    version: &Version,
+    policy: &Policy,
+    busy: &Busy,
+    end: u64,
+) -> BTreeSet<u64> {
+    let movable = |file: &&LiveValues| {
+        file.dead() > 0 && file.meta.number < end && !busy.is_aside(file.meta.number)
+    };
+    let mut order: Vec<&LiveValues> = version.values().iter().filter(movable).collect();
+    order.sort_by(|a, b| share(a).total_cmp(&share(b)).then(a.meta.number.cmp(&b.meta.number)));
+    let mut moved = 0u64;
+    let fitting = order.into_iter().filter(|file| {
+        let with = moved.saturating_add(file.live);
+        let beside = policy.table_size.saturating_mul(2);
+        let fits = busy.has_room(written(with.saturating_add(beside), policy.table_size));
+        moved = if fits { with } else { moved };
+        fits
+    });
+    fitting.map(|file| file.meta.number).collect()
 }

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::output::{Outputs, TableMaker};
 use crate::space::Space;
+use crate::write::limit::Coming;
 use bytes::Bytes;
 use kv_core::{Kind, SeqNo, Trailer};
 use std::sync::atomic::Ordering;
@@ -31,6 +32,8 @@ pub(super) struct Intake<'a> {
     count: u64,
     /// Bytes of files that were counted.
     counted: u64,
+    /// What a limit on the disk counts for it.
+    coming: Coming<'a>,
 }
 
 impl<'a> Intake<'a> {
@@ -44,7 +47,7 @@ impl<'a> Intake<'a> {
             engine,
             outputs: outputs(maker),
             trailer: Trailer::new(seq, Kind::Put),
-            table_size: maker.options.table_size,
+            table_size: maker.options.table_limit(),
             prefix: &space.prefix,
             piece: Vec::new(),
             lens: Vec::new(),
@@ -52,6 +55,7 @@ impl<'a> Intake<'a> {
             first: None,
             count: 0,
             counted: 0,
+            coming: engine.space.coming(),
         }
     }
 
@@ -100,7 +104,8 @@ impl<'a> Intake<'a> {
     fn write(&mut self, long: Option<&[u8]>) -> Result<()> {
         let _working = self.engine.working()?;
         let waiting = self.piece.len() + long.map_or(0, <[u8]>::len);
-        self.engine.refuse_over_disk_limit(self.outputs.bytes() + waiting as u64)?;
+        let bytes = self.outputs.bytes().saturating_add(waiting as u64);
+        self.engine.admit_ingest(&mut self.coming, bytes)?;
         let mut rest = self.piece.as_slice();
         for (key_len, value_len) in self.lens.drain(..) {
             // The lengths were taken when the bytes were put there.

@@ -42,6 +42,7 @@ impl Opening {
         state.next_file = numbers.load(Ordering::Relaxed);
         let (version, floor) = (Arc::clone(&state.version), state.log_floor);
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
+        let manifest = manifest.growing(self.options.manifest_slack());
         let needed = |name: &FileName| matches!(name, FileName::Log(number) if *number >= floor);
         let names = files.names.iter().copied().filter(|name| !needed(name)).collect();
         self.clean_up(&Files { names, max_number: files.max_number }, &version, &[])?;

@@ -247,6 +247,7 @@ impl Opening {
         state.next_file = numbers.load(Ordering::Relaxed);
         let version = Arc::clone(&state.version);
         let manifest = Manifest::create(Arc::clone(&self.fs), &self.dir, state, manifest_number)?;
+        let manifest = manifest.growing(self.options.manifest_slack());
         self.clean_up(files, &version, held)?;
         let log = Log::start(segment, None, last_seq + 1, self.options.log_options())?;
         Ok(Writer {
@@ -271,6 +272,7 @@ impl Opening {
         let opened = Opened::new(&version, self.options.max_open_files / 2);
         let view = View::new(active, buffers.collect(), version, opened, Arc::clone(&background));
         background.register(&parts.version);
+        let manifest = parts.writer.as_ref().map_or(0, |held| held.manifest.lock().file_size());
         let engine = Engine {
             fs: Arc::clone(&self.fs),
             latch: self.latch.clone(),
@@ -291,6 +293,7 @@ impl Opening {
             latencies: Arc::new(Latencies::new(self.fs.clock())),
             events: Events::new(&self.options),
             disk_bytes: AtomicU64::new(0),
+            space: Default::default(),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),
             held: Held::new(parts.last_seq),
             closed: Mutex::new(false),
@@ -298,7 +301,9 @@ impl Opening {
             lock: Mutex::new(parts.lock),
             shares_files: false,
         };
+        engine.space.manifest.store(manifest, Ordering::Relaxed);
         engine.measure();
+        engine.note_space_at_open();
         engine
     }
 }

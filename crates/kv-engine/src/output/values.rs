@@ -105,7 +105,7 @@ impl<'a> ValueOutput<'a> {
         self.count(pointer);
         self.pointer.clear();
         pointer.encode(expiry, &mut self.pointer);
-        let full = self.maker.options.table_size.saturating_mul(FILE_TABLES);
+        let full = self.maker.options.table_limit().saturating_mul(FILE_TABLES);
         if self.current.as_ref().is_some_and(|(writer, _)| writer.position() >= full) {
             self.end_file()?;
         }

@@ -70,7 +70,7 @@ impl Repair<'_> {
                         false => values.held(trailer, entry.value(), self.report)?,
                     };
                     if let Some((trailer, value)) = held {
-                        if outputs.current_size() >= maker.options.table_size {
+                        if outputs.current_size() >= maker.options.table_limit() {
                             outputs.cut(key)?;
                         }
                         outputs.add(key, trailer, &value)?;

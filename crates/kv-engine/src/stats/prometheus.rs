@@ -60,6 +60,7 @@ impl Stats {
             ("ingest_bytes_total", "Bytes of the files of ingests.", c.ingest_bytes),
             ("stops_memtables_total", "Times that writes waited for memtables.", c.stops_memtables),
             ("stops_level0_total", "Times that writes waited for level 0.", c.stops_level0),
+            ("stops_space_total", "Times that writes waited for room on disk.", c.stops_space),
             ("stopped_nanoseconds_total", "Time that writes waited.", c.stopped_ns),
             ("delayed_nanoseconds_total", "Time that writes were slowed down.", c.delayed_ns),
             ("transactions_total", "Transactions that committed something.", c.transactions),

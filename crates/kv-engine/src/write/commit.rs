@@ -28,7 +28,7 @@ struct Write<'a> {
     spaces: &'a [Arc<Space>],
     /// A keyspace that ends with this write.
     drops: Option<&'a Space>,
-    /// It only deletes, so that it may pass a limit on the disk.
+    /// It only deletes, so that it may use the room that a limit on the disk keeps for that.
     deletes: bool,
     /// What open transactions hear of it, and what it must find unchanged.
     claim: Claim<'a>,
@@ -203,10 +203,12 @@ impl Engine {
         };
         let writer = self.writer()?;
         self.health.check_write()?;
-        if !write.deletes {
-            self.refuse_over_disk_limit(0)?;
-        }
+        let coming = match self.is_limited() {
+            true => Some(self.admit_bytes(write.payload, write.deletes)?),
+            false => None,
+        };
         let (appended, buffer) = self.append(writer, write, durability)?;
+        drop(coming);
         let first = appended.first_seq;
         let last = first + (write.count - 1);
 
@@ -286,31 +288,6 @@ impl Engine {
             self.note_claim(recent, first, &write.claim);
         }
         Ok(Arc::clone(&view.active))
-    }
-
-    /// Refuses more data where the limit on the disk is reached; `making` are the bytes of files
-    /// that are not counted yet.
-    pub(crate) fn refuse_over_disk_limit(&self, making: u64) -> Result<()> {
-        let limit = self.options.disk_limit;
-        if limit == u64::MAX {
-            return Ok(());
-        }
-        let used = self.disk_bytes.load(std::sync::atomic::Ordering::Relaxed)
-            + self.view.load().active.logged()
-            + making;
-        // What is kept for consumers of changes gives way to what is written.
-        if used < limit {
-            return Ok(());
-        }
-        if self.give_held_up() {
-            self.count_disk();
-            return self.refuse_over_disk_limit(making);
-        }
-        let message = format!(
-            "the store holds {used} bytes and its disk_limit is {limit}; delete data and compact, \
-             or raise the limit"
-        );
-        Err(Error::new(ErrorKind::NoSpace, message))
     }
 
     /// Whether the current log segment holds any write.

@@ -2,6 +2,8 @@
 
 pub(crate) mod buffer;
 mod commit;
+pub(crate) mod limit;
 pub(crate) mod publish;
+pub(crate) mod room;
 mod rotate;
 pub(crate) mod stall;

@@ -112,8 +112,8 @@ impl Engine {
         });
         if let Some(cause) = stopped {
             let (entered, left) = match cause {
-                Cause::Level0 => (Mark::Level0StopEntered, Mark::Level0StopLeft),
                 Cause::Memtables => (Mark::MemtableStopEntered, Mark::MemtableStopLeft),
+                Cause::Level0 | Cause::Space => (Mark::Level0StopEntered, Mark::Level0StopLeft),
             };
             mark(entered);
             if outcome.is_ok() {
@@ -148,7 +148,7 @@ impl Engine {
     fn why_waiting_is_vain(&self, state: &State, view: &View, cause: Cause) -> Option<Error> {
         match cause {
             Cause::Memtables => self.health.failing(Work::Flush),
-            Cause::Level0 => self.health.failing(Work::Compaction).or_else(|| {
+            Cause::Level0 | Cause::Space => self.health.failing(Work::Compaction).or_else(|| {
                 let damaged = view.version.level(0).iter().any(|f| state.busy.is_aside(f.number));
                 damaged.then(|| {
                     Error::corrupt("a damaged table blocks the merge of level 0; run verify")

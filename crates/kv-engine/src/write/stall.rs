@@ -52,6 +52,8 @@ pub enum Cause {
     Memtables,
     /// Level 0 is not merged down fast enough.
     Level0,
+    /// A merge is to win space back under `disk_limit`.
+    Space,
 }
 
 impl fmt::Display for Cause {
@@ -59,6 +61,7 @@ impl fmt::Display for Cause {
         f.write_str(match self {
             Cause::Memtables => "memtables are not written out fast enough",
             Cause::Level0 => "level 0 is not merged down fast enough",
+            Cause::Space => "merges are to make room under disk_limit",
         })
     }
 }
