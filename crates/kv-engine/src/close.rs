@@ -17,6 +17,8 @@ impl Engine {
             return Err(Error::closed());
         }
         *closed = true;
+        // What is still to be written is waited for.
+        self.limiter.lift();
         let outcome = match (&self.writer, self.health.fatal()) {
             (Some(writer), None) => self.flush_and_close(writer),
             // What was not synced before the failure may not be durable: a success would say so.

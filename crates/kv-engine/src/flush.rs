@@ -158,7 +158,9 @@ impl Engine {
         }
         let (bytes, entries) = (buffer.table.memory() as u64, buffer.table.len() as u64);
         self.events.tell(|| Event::FlushStarted { bytes, entries });
-        let maker = self.maker()?;
+        // Merges wait for it, not it for them.
+        let limiter = self.limiter.first();
+        let maker = TableMaker { limiter: &limiter, ..self.maker()? };
         if self.view.load().sealed.len() > 1 {
             mark(Mark::FlushOfTwo);
         }

@@ -231,8 +231,10 @@ settings! {
     /// let options = options.disk_limit(10 << 30);
     /// ```
     disk_limit: u64;
-    /// Bytes per second that flush and compaction may write together. Default: no limit; at least
-    /// 64 KiB.
+    /// Bytes per second that flushes, merges and ingests may write together, tables and value files.
+    /// Flushes go first, and merges wait for them. The log is not held to it, nor what an open and a
+    /// close write: a close ends the limit. A limit under what writers bring, times what merges write of
+    /// it again, slows writers down to it in the end. Default: no limit; at least 64 KiB.
     ///
     /// ```
     /// # let options = kv_engine::Options::default();

@@ -4,6 +4,7 @@ use crate::support::*;
 use kv_engine::{Compression, Db, ErrorKind, Options};
 use kv_vfs::Fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 #[track_caller]
 fn refuses(name: &str, value: &str, change: impl Fn(Options) -> Options) {
@@ -100,6 +101,25 @@ fn a_rate_limit_slows_and_does_not_stop() {
     fill(&db, &mut model, 500, 0);
     db.compact().unwrap();
     assert_same(&db, &model);
+}
+
+#[test]
+fn neither_the_log_nor_a_close_waits_for_the_rate_limit() {
+    let w = World::plain();
+    let mut rng = Rng::new(1);
+    let mut model = Model::new();
+    let db = Db::open(DIR, w.options().rate_limit(64 << 10)).unwrap();
+    let start = Instant::now();
+    for i in 0..4_000 {
+        // What is written would take a minute.
+        let value: Vec<u8> = (0..1_000).map(|_| (rng.next() >> 56) as u8).collect();
+        db.put(key(i), &value).unwrap();
+        model.insert(key(i), value);
+    }
+    db.close().unwrap();
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert_same(&w.open(), &model);
 }
 
 #[test]
