@@ -9,9 +9,11 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// What the text says; lines that are no series of this store's are left out.
+    /// What the text says; lines that are no series of this store's are left out, and so are those that
+    /// would do something to a terminal.
     pub(super) fn parse(text: &str) -> Figures {
-        let lines = text.lines().filter(|line| line.starts_with("kv_"));
+        let shown = |line: &&str| line.starts_with("kv_") && !line.contains(char::is_control);
+        let lines = text.lines().filter(shown);
         Figures { series: lines.filter_map(series).collect() }
     }
 
@@ -170,6 +172,10 @@ kv_broken
         levels.sort_by(|a, b| a.0.cmp(b.0));
         assert_eq!(levels, [("0", 10.0), ("1", 20.5)]);
         assert!(Figures::parse("<html>kv_</html>").is_empty());
+        // Names go to the terminal as they are.
+        let bell =
+            "kv_operation_seconds_count{operation=\"\u{1b}]0;x\u{7}\"} 1\nkv_writes_total\t1";
+        assert_eq!(Figures::parse(bell).series.len(), 0);
     }
 
     #[test]
