@@ -107,6 +107,8 @@ pub struct RecordReader {
     index: u32,
     offset: u64,
     checksum: u32,
+    /// The file is a segment of a log.
+    of_log: bool,
     /// Why there are no more records.
     ending: Option<Ending>,
     ended: bool,
@@ -141,9 +143,28 @@ impl RecordReader {
             index: 0,
             offset: 0,
             checksum: 0,
+            of_log: false,
             ending: None,
             ended: false,
         })
+    }
+
+    /// The same for a file that a [`Log`](crate::Log) writes, and no [`FrameWriter`](crate::FrameWriter):
+    /// only records that a log framed say that a place was durable. Where a power cut leaves bytes of a
+    /// removed file in space that was reserved, and that file had the same number, its records say nothing.
+    ///
+    /// ```
+    /// # use kv_vfs::{Fs, MemFs, Mode};
+    /// # use kv_wal::{RecordReader, Segment};
+    /// # let (fs, path) = (MemFs::new(), std::path::Path::new("/1.log"));
+    /// # Segment::create(&fs, path, 1)?;
+    /// let mut reader = RecordReader::new(fs.open(path, Mode::Read)?, path, 1)?.of_log();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn of_log(mut self) -> RecordReader {
+        self.of_log = true;
+        self
     }
 
     /// The end of the last record read.
@@ -331,8 +352,11 @@ impl RecordReader {
         if planted(bug::DAMAGE_ENDS_LOG) {
             return Ok(Ending::Torn(reason.into()));
         }
-        let found =
-            survey(&mut self.window, self.number, at, |header| u64::from(header.synced) > at)?;
+        let of_log = self.of_log;
+        // Whatever a log frames behind something durable has the flag.
+        let proves =
+            |header: &Header| u64::from(header.synced) > at && (!of_log || header.older_durable());
+        let found = survey(&mut self.window, self.number, at, proves)?;
         Ok(match found {
             Survey::Nothing => Ending::Torn(reason.into()),
             Survey::Proof(offset) => Ending::Corrupt(format!(

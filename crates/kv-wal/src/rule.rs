@@ -184,15 +184,20 @@ fn open(fs: &dyn Fs, segment: &SegmentFile) -> Result<Arc<dyn FsFile>> {
     fs.open(&segment.path, Mode::Read).map_err(|e| Error::io(&segment.path, "open", e))
 }
 
+fn reader(fs: &dyn Fs, segment: &SegmentFile) -> Result<RecordReader> {
+    Ok(RecordReader::new(open(fs, segment)?, &segment.path, segment.number)?.of_log())
+}
+
 fn head(fs: &dyn Fs, segment: &SegmentFile) -> Result<Head> {
-    let mut reader = RecordReader::new(open(fs, segment)?, &segment.path, segment.number)?;
+    let mut reader = reader(fs, segment)?;
     let wrong = |reason: &str| Error::corrupt(&segment.path, 0, reason);
     match reader.next()? {
         Step::Record(record) if record.kind == RecordKind::Start => {
             let predecessor = Predecessor::decode(record.payload).map_err(wrong)?;
             Ok(Head::Start(Start { predecessor, first_seq: record.first_seq }))
         }
-        Step::Record(_) => Err(wrong("its first record is not a start record")),
+        // Nothing of this log was ever durable here: its start record would be.
+        Step::Record(_) => Ok(Head::Torn("its first record is not a start record".into())),
         Step::End { .. } => Ok(Head::Empty),
         Step::Torn { reason, .. } => Ok(Head::Torn(reason)),
         Step::Corrupt { offset, reason } => Err(Error::corrupt(&segment.path, offset, reason)),
@@ -273,7 +278,7 @@ impl<'a> Part<'a> {
         visit: &mut impl FnMut(u64, &[u8]) -> std::result::Result<u64, E>,
     ) -> std::result::Result<Option<String>, E> {
         let segment = self.segment;
-        let mut reader = RecordReader::new(open(fs, segment)?, &segment.path, segment.number)?;
+        let mut reader = reader(fs, segment)?;
         while self.named.is_none_or(|named| self.length < named.length) {
             match reader.next()? {
                 Step::Record(record) => {

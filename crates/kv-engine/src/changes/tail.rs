@@ -308,7 +308,7 @@ impl LogTail {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(format!("{}: open failed", path.display()), e)),
         };
-        let reader = RecordReader::new(file, &path, number)?;
+        let reader = RecordReader::new(file, &path, number)?.of_log();
         Ok(Some(Part { number, reader, fresh: true, examined: false }))
     }
 
@@ -351,8 +351,8 @@ impl LogTail {
                 let predecessor = Predecessor::decode(record.payload).map_err(damaged)?;
                 Ok(Some(Head { number, first_seq: record.first_seq, predecessor }))
             }
-            Step::Record(_) => Err(damaged("its first record is not a start record")),
-            Step::End { .. } | Step::Torn { .. } => Ok(None),
+            // A record of another kind is what a file was left with that had its place before.
+            Step::Record(_) | Step::End { .. } | Step::Torn { .. } => Ok(None),
             Step::Corrupt { reason, .. } => Err(damaged(&reason)),
         }
     }

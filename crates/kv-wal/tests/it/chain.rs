@@ -3,8 +3,8 @@
 use crate::support::{
     bytes_of, disk, path, places, put, put_synced, read, segment, set_bytes, start, tight,
 };
-use kv_vfs::MemFs;
-use kv_wal::{Error, Log, LogOptions, Replay, replay};
+use kv_vfs::{Fs, MemFs};
+use kv_wal::{Error, FrameWriter, Log, LogOptions, Replay, replay};
 
 /// A log of three segments with two records each; `durable` syncs the last but one.
 fn three(durable: bool) -> MemFs {
@@ -193,12 +193,36 @@ fn a_visitor_may_refuse() {
     assert_eq!(visited, 3);
 }
 
-#[test]
-fn a_file_without_a_start_record_is_no_segment() {
-    use kv_vfs::Fs;
+/// Bytes of a file of records that had its space before, and the same number: what is left of them
+/// in space that was reserved, from `from` on.
+fn left_over(number: u64, from: usize) -> Vec<u8> {
     let fs = disk();
-    let file = fs.create_new(&path(1)).unwrap();
-    let mut writer = kv_wal::FrameWriter::new(file, path(1), 1);
-    writer.append(1, &[b"data"]).unwrap();
-    assert_corrupt(&read(&fs, [1]).1, 1, 0, "its first record is not a start record");
+    let mut writer = FrameWriter::new(fs.create_new(&path(number)).unwrap(), path(number), number);
+    for _ in 0..5 {
+        writer.append(1, &[&[7; 100]]).unwrap();
+        writer.sync().unwrap();
+    }
+    let mut bytes = bytes_of(&fs, number);
+    bytes[..from].fill(0);
+    bytes
+}
+
+#[test]
+fn what_another_file_left_in_a_segment_never_written_is_no_record_of_it() {
+    for from in [0, 1, 132, 200] {
+        let fs = three(false);
+        fs.create_new(&path(4)).unwrap();
+        set_bytes(&fs, 4, &left_over(4, from));
+        let (payloads, outcome) = read(&fs, 1..=4);
+        assert_eq!(payloads.len(), 6, "from {from}");
+        let cut = outcome.unwrap().cut.unwrap();
+        assert_eq!((cut.number, cut.offset), (4, 0), "from {from}");
+    }
+}
+
+#[test]
+fn a_segment_without_its_start_record_is_corrupt_where_a_later_one_vouches_for_it() {
+    let fs = three(true);
+    set_bytes(&fs, 2, &left_over(2, 0));
+    assert_corrupt(&read(&fs, 1..=3).1, 2, 0, "its first record is not a start record");
 }
