@@ -125,12 +125,13 @@ fn sums(text: &mut String, figures: &Between<'_>, kind: Kind) {
 fn work(text: &mut String, figures: &Between<'_>) {
     let now = |name: &str| figures.now.get(name);
     let speed = |name: &str| or_dash(figures.rate(name).map(bytes));
-    let stops = now("kv_stops_memtables_total") + now("kv_stops_level0_total");
+    let stops =
+        ["memtables", "level0", "space"].map(|cause| now(&format!("kv_stops_{cause}_total")));
     let part = |name| figures.rate(name).map(|ns| format!("{:.1} % of a thread", ns / 1e7));
     let _ = writeln!(
         text,
         "stalls     {} stops so far; now {} stopped, {} slowed down",
-        whole(stops),
+        whole(stops.iter().sum()),
         or_dash(part("kv_stopped_nanoseconds_total")),
         or_dash(part("kv_delayed_nanoseconds_total"))
     );

@@ -133,9 +133,11 @@ impl Stats {
         )?;
         writeln!(
             f,
-            "stalls      {} for memtables, {} for level 0, {:.3} s stopped, {:.3} s delayed",
+            "stalls      {} for memtables, {} for level 0, {} for room on disk, {:.3} s stopped, \
+             {:.3} s delayed",
             c.stops_memtables,
             c.stops_level0,
+            c.stops_space,
             c.stopped_ns as f64 / 1e9,
             c.delayed_ns as f64 / 1e9
         )?;

@@ -155,7 +155,7 @@ fn beside_a_writer_the_log_is_in_it_too() {
         model.insert(b"long".to_vec(), vec![9; 5000]);
         db.delete_range(key(5)..key(9)).unwrap();
         model.retain(|k, _| k < &key(5) || k >= &key(9));
-        let before = w.files();
+        let before = w.files_at_rest(&db);
         let reader = Db::open(DIR, w.options().read_only(true)).unwrap();
         let point = backups(on(&w.fs)).create(&reader).unwrap();
         drop(reader);

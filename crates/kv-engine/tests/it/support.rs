@@ -85,6 +85,19 @@ impl World {
         files(&*self.fs, Path::new(DIR))
     }
 
+    /// [`World::files`] once nothing in the background changes them any more.
+    pub(crate) fn files_at_rest(&self, db: &Db) -> BTreeMap<String, Vec<u8>> {
+        let mut quiet = 0;
+        let mut files = self.files();
+        while quiet < 5 {
+            std::thread::sleep(Duration::from_millis(2));
+            let now = self.files();
+            quiet = if figure(db, "kv_running_jobs ") == 0 && now == files { quiet + 1 } else { 0 };
+            files = now;
+        }
+        files
+    }
+
     /// The names of the files that end so, in order.
     pub(crate) fn names(&self, suffix: &str) -> Vec<String> {
         self.files().into_keys().filter(|name| name.ends_with(suffix)).collect()
