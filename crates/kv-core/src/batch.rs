@@ -20,6 +20,29 @@ const MIN_OP_LEN: usize = 2;
 
 /// Builds the payload of one log record. Operation `i` gets the batch's first sequence number
 /// plus `i`, so the later operation on a key wins.
+/// ```
+/// use kv_core::{BATCH_HEADER_LEN, Batch, decode_batch};
+/// let mut batch = Batch::with_capacity(64);
+/// batch.put(b"apple", b"red");
+/// batch.delete(b"plum");
+/// // A key that lies in parts need not be joined first.
+/// batch.put_parts(&[b"fruit/", b"pear"], b"green");
+/// batch.delete_parts(&[b"fruit/", b"plum"]);
+/// batch.delete_range(b"a", b"b");
+/// // When it expires is known only when the batch commits.
+/// let at = batch.put_expiring(&[b"lease"], b"mine", 0);
+/// batch.set_expiry(at, 1_700_000_000_000);
+/// assert_eq!((batch.len(), batch.is_empty()), (6, false));
+///
+/// let ops = decode_batch(batch.as_bytes())?.collect::<Result<Vec<_>, _>>()?;
+/// let keys: Vec<&[u8]> = ops.iter().map(|op| op.key).collect();
+/// assert_eq!(keys, [&b"apple"[..], b"plum", b"fruit/pear", b"fruit/plum", b"a", b"lease"]);
+///
+/// batch.clear();
+/// assert_eq!((batch.len(), batch.as_bytes().len()), (0, BATCH_HEADER_LEN));
+/// assert!(batch.is_empty() && Batch::new().is_empty());
+/// # Ok::<(), kv_core::Malformed>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
@@ -154,6 +177,28 @@ impl Ops<'_> {
 
 /// Reads an encoded batch. The count in front is checked against the length of the bytes here;
 /// each operation when it is reached.
+/// ```
+/// use kv_core::{Batch, Kind, Op, Ops, decode_batch};
+/// let mut batch = Batch::new();
+/// batch.put(b"apple", b"red");
+/// batch.delete_range(b"b", b"d");
+/// let bytes = batch.as_bytes();
+///
+/// let mut ops: Ops<'_> = decode_batch(bytes)?;
+/// let put = Op { kind: Kind::Put, key: b"apple", value: b"red" };
+/// assert_eq!(ops.next(), Some(Ok(put)));
+/// assert_eq!(ops.remaining(), 1);
+/// // Of a range delete, the value is the key behind the last.
+/// let range = Op { kind: Kind::RangeDelete, key: b"b", value: b"d" };
+/// assert_eq!(ops.next(), Some(Ok(range)));
+/// assert_eq!(ops.next(), None);
+///
+/// // Of bytes that were cut short, the operation that is not whole is an error, and the last.
+/// let mut cut = decode_batch(&bytes[..bytes.len() - 1])?;
+/// assert_eq!(cut.next(), Some(Ok(put)));
+/// assert!(cut.next().is_some_and(|op| op.is_err()) && cut.next().is_none());
+/// # Ok::<(), kv_core::Malformed>(())
+/// ```
 pub fn decode_batch(bytes: &[u8]) -> Result<Ops<'_>, Malformed> {
     let mut take = Take::new(bytes);
     let left = take.u32()?;
@@ -218,6 +263,19 @@ pub fn split_expiry(stored: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The expiry of an entry: `None` unless its kind is [`Kind::PutExpiring`], or it is a
 /// [`Kind::ValuePointer`] with one.
+/// ```
+/// use kv_core::{Batch, Kind, decode_batch, expiry_of, split_expiry};
+/// let mut batch = Batch::new();
+/// batch.put_expiring(&[b"lease"], b"mine", 1_000);
+/// for op in decode_batch(batch.as_bytes())? {
+///     let op = op?;
+///     assert_eq!(split_expiry(op.value), Some((1_000, &b"mine"[..])));
+///     assert_eq!(expiry_of(op.kind, op.value), Some(1_000));
+/// }
+/// // The value of another kind does not begin with an expiry, whatever its bytes.
+/// assert_eq!(expiry_of(Kind::Put, b"a long value"), None);
+/// # Ok::<(), kv_core::Malformed>(())
+/// ```
 pub fn expiry_of(kind: Kind, stored: &[u8]) -> Option<u64> {
     match kind {
         Kind::PutExpiring => split_expiry(stored).map(|(at, _)| at),

@@ -4,6 +4,15 @@
 ///
 /// The same bytes at another offset or in another file have another checksum: a misplaced block
 /// is found. It detects accidents, not an attacker.
+/// ```
+/// use kv_core::{checksum, checksum_with};
+/// let (file, offset) = (7, 4096);
+/// let sum = checksum(file, offset, b"a block");
+/// assert_eq!(sum, checksum_with(file, offset, &[b"a ", b"block"]));
+/// // The same bytes in another place or file are not what was written there.
+/// assert_ne!(sum, checksum(file, 8192, b"a block"));
+/// assert_ne!(sum, checksum(8, offset, b"a block"));
+/// ```
 #[inline]
 pub fn checksum(file: u64, offset: u64, bytes: &[u8]) -> u32 {
     checksum_with(file, offset, &[bytes])

@@ -12,6 +12,20 @@ pub const MAX_SEQ: SeqNo = (1 << 56) - 1;
 /// Sequence number and kind in one word: `seq << 8 | kind`.
 ///
 /// A trailer is never concatenated to the key, so that a key is compared without being decoded.
+/// ```
+/// use kv_core::{Kind, MAX_SEQ, SeqNo, Trailer};
+/// let seq: SeqNo = 7;
+/// let trailer = Trailer::new(seq, Kind::Put);
+/// assert_eq!((trailer.seq(), trailer.kind()), (7, Some(Kind::Put)));
+///
+/// // Where the word comes from a disk, its kind may be none.
+/// assert_eq!(Trailer::from_raw(trailer.raw()), trailer);
+/// assert_eq!(Trailer::from_raw(seq << 8).kind(), None);
+///
+/// // A snapshot at 7 sees it, one at 6 does not.
+/// assert!(trailer <= Trailer::upper_bound(7) && trailer > Trailer::upper_bound(6));
+/// assert_eq!(Trailer::upper_bound(MAX_SEQ), Trailer::MAX);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Trailer(u64);
 

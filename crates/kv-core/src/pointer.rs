@@ -43,8 +43,12 @@ impl ValuePointer {
     /// let pointer = ValuePointer { file: 7, offset: 4096, stored: 1040, len: 1024 };
     /// let mut stored = Vec::new();
     /// pointer.encode(Some(99), &mut stored);
+    /// assert_eq!(stored.len(), ValuePointer::LEN_EXPIRING);
     /// assert_eq!(ValuePointer::decode(&stored), Ok((Some(99), pointer)));
     /// assert!(ValuePointer::decode(&stored[1..]).is_err());
+    /// // Without the expiry it is the same pointer, shorter.
+    /// let bare = &stored[stored.len() - ValuePointer::LEN..];
+    /// assert_eq!(ValuePointer::decode(bare), Ok((None, pointer)));
     /// ```
     pub fn decode(stored: &[u8]) -> Result<(Option<u64>, ValuePointer), Malformed> {
         let malformed = Malformed { what: "a value pointer of a wrong length", at: 0 };

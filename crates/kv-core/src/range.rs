@@ -3,6 +3,15 @@
 use bytes::Bytes;
 
 /// The keys from `start` on, up to but without `end`.
+/// ```
+/// use kv_core::KeyRange;
+/// let range = KeyRange { start: "b".into(), end: "d".into() };
+/// assert!(range.contains(b"b") && range.contains(b"cherry"));
+/// assert!(!range.contains(b"d") && !range.is_empty());
+///
+/// let inverted = KeyRange { start: "d".into(), end: "b".into() };
+/// assert!(inverted.is_empty() && !inverted.contains(b"c"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyRange {
     /// The first key in the range.

@@ -37,6 +37,29 @@ impl Fragment {
 /// A sorted list of disjoint [`Fragment`]s.
 ///
 /// INVARIANT: `fragments[i].end <= fragments[i + 1].start`; no fragment is empty.
+/// ```
+/// use kv_core::{Fragment, RangeTombstone, RangeTombstones, SeqNo};
+/// let tombstone = |start: &'static str, end: &'static str, seq: SeqNo| {
+///     RangeTombstone { start: start.into(), end: end.into(), seq }
+/// };
+/// // Cut at each other's ends, they are [a, c), [c, e) and [e, g).
+/// let set = RangeTombstones::new([tombstone("a", "e", 5), tombstone("c", "g", 8)]);
+/// assert_eq!((set.fragments().len(), set.iter().count()), (3, 4));
+///
+/// // A snapshot at 7 sees the older one of the two that lie over this key.
+/// let both = set.fragment_over(b"d").unwrap();
+/// assert_eq!((both.newest_at(8), both.newest_at(7), both.newest_at(4)), (8, 5, 0));
+/// assert!(set.fragment_over(b"g").is_none());
+///
+/// assert_eq!(set.clip(b"f", None).fragments()[0].start, "f");
+/// assert!(set.clip(b"x", Some(b"z")).is_empty());
+///
+/// // What comes from a disk is taken in order only.
+/// let mut stored: Vec<Fragment> = set.fragments().to_vec();
+/// assert_eq!(RangeTombstones::from_fragments(stored.clone()), Some(set));
+/// stored.reverse();
+/// assert_eq!(RangeTombstones::from_fragments(stored), None);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeTombstones {
     fragments: Vec<Fragment>,

@@ -21,6 +21,31 @@ pub struct Malformed {
 /// assert_eq!(take.rest(), b"x");
 /// assert!(take.u8().is_err());
 /// ```
+/// A whole header, and what is behind it:
+///
+/// ```
+/// use kv_core::{Malformed, Take, put_varint};
+/// let mut stored = b"MAGI".to_vec();
+/// stored.extend_from_slice(&2u16.to_le_bytes());
+/// stored.extend_from_slice(&77u64.to_le_bytes());
+/// put_varint(&mut stored, 300);
+/// put_varint(&mut stored, 5);
+/// stored.extend_from_slice(b"applepie");
+///
+/// let mut take = Take::new(&stored);
+/// assert_eq!(&take.array::<4>()?, b"MAGI");
+/// assert_eq!((take.u16()?, take.u64()?, take.varint()?), (2, 77, 300));
+/// assert_eq!(take.length_prefixed()?, b"apple");
+/// assert_eq!((take.position(), take.remaining()), (22, 3));
+///
+/// // What is not there is an error that says where, and takes nothing.
+/// let short = Malformed { what: "fewer bytes than declared", at: 22 };
+/// assert_eq!(take.bytes(4), Err(short));
+/// assert_eq!(take.bytes(3)?, b"pie");
+/// assert!(take.is_empty());
+/// assert_eq!(take.malformed("no footer").to_string(), "no footer at byte 25");
+/// # Ok::<(), Malformed>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Take<'a> {
     bytes: &'a [u8],

@@ -20,6 +20,11 @@ pub fn put_varint(out: &mut Vec<u8>, mut n: u64) {
 }
 
 /// How many bytes [`put_varint`] appends for `n`: 1 to [`MAX_VARINT_LEN`].
+/// ```
+/// use kv_core::{MAX_VARINT_LEN, varint_len};
+/// assert_eq!((varint_len(0), varint_len(300)), (1, 2));
+/// assert_eq!(varint_len(u64::MAX), MAX_VARINT_LEN);
+/// ```
 pub const fn varint_len(n: u64) -> usize {
     (64 - (n | 1).leading_zeros() as usize).div_ceil(7)
 }

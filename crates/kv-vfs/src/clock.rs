@@ -7,6 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The clock of the operating system. All of them in a process count monotonic time from the
 /// same moment.
+/// ```
+/// use kv_vfs::{Clock, StdClock};
+/// use std::time::Duration;
+/// let clock = StdClock::new();
+/// let before = clock.monotonic();
+/// clock.sleep(Duration::from_millis(1));
+/// assert!(clock.monotonic() >= before + Duration::from_millis(1));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StdClock {}
 
@@ -48,6 +56,10 @@ impl Clock for StdClock {
 /// let before = clock.wall();
 /// clock.advance(Duration::from_secs(60));
 /// assert_eq!(clock.wall().duration_since(before).unwrap(), Duration::from_secs(60));
+///
+/// // The time of day may be set back; the monotonic clock never goes back.
+/// clock.set_wall(before);
+/// assert_eq!((clock.wall(), clock.monotonic()), (before, Duration::from_secs(60)));
 /// ```
 #[derive(Debug)]
 pub struct ManualClock {

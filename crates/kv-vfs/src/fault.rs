@@ -35,6 +35,28 @@ pub enum OpKind {
 }
 
 /// How a call fails.
+/// ```
+/// use kv_vfs::{Fault, FaultError, FaultFs, FaultKind, Fs, FsFileExt, MemFs, OpKind};
+/// use std::{path::Path, sync::Arc};
+/// let (disk, path) = (MemFs::new(), Path::new("/a"));
+/// let fs = FaultFs::new(Arc::new(disk.clone()));
+/// let file = fs.create_new(path)?;
+/// file.write_all_at(b"hello", 0)?;
+/// fs.sync_dir(Path::new("/"))?;
+///
+/// fs.arm(Fault::new(OpKind::Sync, FaultError::EIO).kind(FaultKind::LostReadable).times(1));
+/// assert!(file.sync_data().is_err());
+/// // The next sync succeeds, every reader sees the bytes, and a power cut takes them all the same.
+/// file.sync_data()?;
+/// assert_eq!(fs.metadata(path)?.len, 5);
+/// assert_eq!(disk.crash().metadata(path)?.len, 0);
+///
+/// fs.arm(Fault::new(OpKind::Read, FaultError::EIO).kind(FaultKind::FlipBit(0)).times(1));
+/// let mut read = [0; 5];
+/// file.read_exact_at(&mut read, 0)?;
+/// assert_eq!(&read, b"iello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultKind {
     /// It does nothing and answers the error. What a sync was to make durable is still to be.
@@ -53,6 +75,16 @@ pub enum FaultKind {
 }
 
 /// The error that a failing call answers.
+/// ```
+/// use kv_vfs::FaultError;
+/// use std::io;
+/// let full = io::Error::from(FaultError::ENOSPC);
+/// assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+/// assert!(full.raw_os_error().is_some(), "as the operating system gives it");
+///
+/// let named = FaultError::from(io::ErrorKind::StorageFull);
+/// assert_eq!(named, FaultError::Kind(io::ErrorKind::StorageFull));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FaultError {
     /// One that Rust has a name for.
@@ -92,6 +124,42 @@ impl From<FaultError> for io::Error {
 }
 
 /// Which calls fail, and how.
+/// ```
+/// use kv_vfs::{Fault, FaultError, FaultFs, FaultKind, Fs, FsFileExt, MemFs, OpKind};
+/// use std::{io, path::Path, sync::Arc};
+/// let (root, fs) = (Path::new("/"), FaultFs::new(Arc::new(MemFs::new())));
+/// let log = fs.create_new(Path::new("/7.log"))?;
+///
+/// // The second write to a log finds the disk full, and so does every new file from then on.
+/// let full = Fault::new(OpKind::Write, FaultError::ENOSPC).on(".log").after(1);
+/// fs.arm(full.then_all(&[OpKind::Create]));
+/// log.write_all_at(b"fits", 0)?;
+/// let error = log.write_all_at(b"does not", 4).unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+/// assert!(fs.create_new(Path::new("/8.sst")).is_err());
+/// fs.disarm();
+///
+/// // One write that takes three bytes only.
+/// fs.arm(Fault::new(OpKind::Write, FaultError::EIO).kind(FaultKind::Short(3)).times(1));
+/// assert_eq!(log.write_at(b"more", 4)?, 3);
+///
+/// // Whatever a program does, its third call fails.
+/// fs.arm(Fault::nth(2).error(FaultError::EMFILE));
+/// log.sync_data()?;
+/// fs.sync_dir(root)?;
+/// assert!(fs.list(root).is_err());
+/// assert!(fs.list(root).is_ok());
+///
+/// // Calls that are made in one place of the program, which a first run has shown.
+/// let save = || log.sync_data();
+/// fs.record();
+/// save()?;
+/// let (site, op) = fs.sequence()[0];
+/// fs.arm(Fault::new(op, FaultError::EIO).at(site));
+/// assert!(save().is_err());
+/// assert!(log.sync_data().is_ok(), "this is another place");
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
     /// Calls of this kind, or of every kind.

@@ -55,6 +55,39 @@ pub type Job = Box<dyn FnOnce() + Send + 'static>;
 ///
 /// The methods here and of [`FsFile`] know their caller, so that a test can tell which calls of
 /// an engine met which fault.
+/// ```
+/// use kv_vfs::{DirEntry, FileKind, Fs, FsFileExt, FsLock, MemFs, Metadata, Mode};
+/// use std::{io, path::Path};
+///
+/// /// Replaces a file, so that a power cut leaves the old contents or the new ones.
+/// fn save(fs: &dyn Fs, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+///     let fresh = dir.join("fresh");
+///     let file = fs.create_new(&fresh)?;
+///     file.write_all_at(bytes, 0)?;
+///     file.sync_data()?;
+///     fs.rename(&fresh, &dir.join(name))?;
+///     fs.sync_dir(dir)
+/// }
+///
+/// let (fs, dir) = (MemFs::new(), Path::new("/db"));
+/// fs.create_dir(dir)?;
+/// fs.sync_dir(Path::new("/"))?;
+/// let held: Box<dyn FsLock> = fs.lock(&dir.join("LOCK"))?;
+/// assert_eq!(fs.lock(&dir.join("LOCK")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+/// save(&fs, dir, "settings", b"a=1")?;
+/// save(&fs, dir, "settings", b"a=2")?;
+/// drop(held);
+/// assert!(fs.lock(&dir.join("LOCK")).is_ok());
+///
+/// let (after, path) = (fs.crash(), dir.join("settings"));
+/// let names: Vec<DirEntry> = after.list(dir)?;
+/// assert_eq!(names[1], DirEntry { name: "settings".to_owned(), kind: FileKind::File });
+/// assert_eq!(after.metadata(&path)?, Metadata { kind: FileKind::File, len: 3 });
+/// let mut bytes = [0; 3];
+/// after.open(&path, Mode::Read)?.read_exact_at(&mut bytes, 0)?;
+/// assert_eq!(&bytes, b"a=2");
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait Fs: Send + Sync + fmt::Debug + 'static {
     /// Creates a file that must not exist, readable and writable by its owner only, and opens it
     /// for both. A link in the last place is not followed.
@@ -133,6 +166,28 @@ pub trait Fs: Send + Sync + fmt::Debug + 'static {
 }
 
 /// An open file. Every call may be made from several threads at once.
+/// ```
+/// use kv_vfs::{Fs, FsFile, FsFileExt, FsWindow, MemFs};
+/// use std::{io, path::Path, sync::Arc};
+/// let file: Arc<dyn FsFile> = MemFs::new().create_new(Path::new("/a"))?;
+/// file.allocate(4096)?;
+/// file.write_all_at(b"hello", 0)?;
+///
+/// // Without a system call: what is copied into a window is written.
+/// let mut window: Box<dyn FsWindow> = file.window(512..1024).ok_or(io::ErrorKind::Unsupported)?;
+/// assert!(window.copy(b"world", 512));
+/// assert!(!window.copy(b"world", 1022), "the end would lie behind the window");
+/// let mut read = [0; 5];
+/// file.read_exact_at(&mut read, 512)?;
+/// assert_eq!(&read, b"world");
+/// drop(window);
+///
+/// file.set_len(5)?;
+/// file.sync_all()?;
+/// assert_eq!((file.len()?, file.is_empty()?), (5, false));
+/// assert_eq!(file.read_full_at(&mut [0; 64], 0)?, 5);
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait FsFile: Send + Sync + fmt::Debug {
     /// Reads at an offset; fewer bytes than asked for are legal, 0 only at the end.
     #[track_caller]
@@ -250,6 +305,26 @@ impl<F: FsFile + ?Sized> FsFileExt for F {
 pub trait FsLock: Send + Sync + fmt::Debug {}
 
 /// Time. The monotonic clock orders, the wall clock tells expiry.
+/// ```
+/// use kv_vfs::{Clock, Fs, ManualClock, MemFs};
+/// use std::{sync::Arc, time::Duration};
+///
+/// /// Waits for `done`, but not for ever.
+/// fn wait(clock: &dyn Clock, limit: Duration, done: impl Fn() -> bool) -> bool {
+///     let end = clock.monotonic() + limit;
+///     while !done() && clock.monotonic() < end {
+///         clock.sleep(Duration::from_secs(1));
+///     }
+///     done()
+/// }
+///
+/// // On the clock of a test, no time passes but the one that is slept.
+/// let fs = MemFs::with_clock(Arc::new(ManualClock::new()));
+/// let clock: Arc<dyn Clock> = fs.clock();
+/// let before = clock.wall();
+/// assert!(!wait(&*clock, Duration::from_secs(3600), || false));
+/// assert_eq!(clock.wall(), before + Duration::from_secs(3600));
+/// ```
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Time since some fixed moment; never goes back.
     fn monotonic(&self) -> Duration;
@@ -260,6 +335,16 @@ pub trait Clock: Send + Sync + fmt::Debug {
 }
 
 /// A started thread.
+/// ```
+/// use kv_vfs::{Fs, Job, MemFs, Thread};
+/// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+/// let done = Arc::new(AtomicBool::new(false));
+/// let flag = Arc::clone(&done);
+/// let job: Job = Box::new(move || flag.store(true, Ordering::Relaxed));
+/// let thread: Box<dyn Thread> = MemFs::new().spawn("flush", job)?;
+/// assert!(thread.join() && done.load(Ordering::Relaxed));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Thread: Send + Sync {
     /// Waits for the thread's end; `false` where it panicked.
     fn join(self: Box<Self>) -> bool;

@@ -17,6 +17,21 @@ use std::sync::Arc;
 /// before another one failed could still succeed behind it.
 ///
 /// A clone is the same one.
+/// ```
+/// use kv_vfs::{Fault, FaultFs, Fs, LatchedFs, MemFs, OpKind};
+/// use std::{io, path::Path, sync::Arc};
+/// let (root, disk) = (Path::new("/"), FaultFs::new(Arc::new(MemFs::new())));
+/// let fs = LatchedFs::new(Arc::new(disk.clone()));
+/// fs.sync_dir(root)?;
+/// assert!(!fs.has_failed());
+///
+/// disk.arm(Fault::new(OpKind::SyncDir, io::ErrorKind::StorageFull).times(1));
+/// assert!(fs.sync_dir(root).is_err());
+/// // The disk would sync again, without the names that it lost.
+/// assert!(disk.sync_dir(root).is_ok());
+/// assert!(fs.has_failed() && fs.sync_dir(root).is_err());
+/// # Ok::<(), io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct LatchedFs {
     inner: Arc<dyn Fs>,

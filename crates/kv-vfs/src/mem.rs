@@ -74,6 +74,16 @@ impl MemFs {
 
     /// An empty file system that does not remember what is durable: nothing is kept twice, and a
     /// crash takes everything.
+    /// ```
+    /// use kv_vfs::{Fs, MemFs};
+    /// use std::path::Path;
+    /// let (fs, root) = (MemFs::volatile(), Path::new("/"));
+    /// fs.create_new(Path::new("/a"))?;
+    /// fs.sync_dir(root)?;
+    /// assert!(fs.is_volatile());
+    /// assert!(fs.crash().list(root)?.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn volatile() -> MemFs {
         MemFs::build(Arc::new(StdClock::new()), Volume::new(u64::MAX, false))
     }
@@ -84,6 +94,20 @@ impl MemFs {
     }
 
     /// An empty file system that is full when the lengths of its files sum up to `bytes`.
+    /// ```
+    /// use kv_vfs::{Fs, FsFileExt, MemFs};
+    /// use std::{io, path::Path};
+    /// let fs = MemFs::with_capacity(5);
+    /// let file = fs.create_new(Path::new("/a"))?;
+    /// file.write_all_at(b"hello", 0)?;
+    /// let full = file.write_all_at(b"!", 5).unwrap_err();
+    /// assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    ///
+    /// fs.set_capacity(10);
+    /// file.write_all_at(b"!", 5)?;
+    /// assert_eq!((fs.used(), fs.free_space(Path::new("/"))?), (6, 4));
+    /// # Ok::<(), io::Error>(())
+    /// ```
     pub fn with_capacity(bytes: u64) -> MemFs {
         MemFs::build(Arc::new(StdClock::new()), Volume::new(bytes, true))
     }
@@ -98,6 +122,18 @@ impl MemFs {
     }
 
     /// The same file system with another clock, for a run that goes on elsewhere in time.
+    /// ```
+    /// use kv_vfs::{Fs, ManualClock, MemFs};
+    /// use std::{sync::Arc, time::Duration};
+    /// let clock = Arc::new(ManualClock::new());
+    /// let fs = MemFs::with_clock(clock.clone());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(fs.clock().monotonic(), Duration::from_secs(60));
+    ///
+    /// // The machine that starts after a power cut counts from its own beginning.
+    /// let restarted = fs.crash().on_clock(Arc::new(ManualClock::new()));
+    /// assert_eq!(restarted.clock().monotonic(), Duration::ZERO);
+    /// ```
     pub fn on_clock(self, clock: Arc<dyn Clock>) -> MemFs {
         let root = Arc::clone(&self.shared.root.lock());
         MemFs::assemble(clock, Arc::clone(&self.shared.volume), root)

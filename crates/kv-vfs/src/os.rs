@@ -16,6 +16,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The operating system's files, its clock and its threads.
+/// ```
+/// use kv_vfs::{Fs, FsFileExt, StdFs};
+/// let dir = tempfile::tempdir()?;
+/// let (fs, path) = (StdFs::new(), dir.path().join("a"));
+/// let file = fs.create_new(&path)?;
+/// file.write_all_at(b"hello", 0)?;
+/// file.sync_data()?;
+/// fs.sync_dir(dir.path())?;
+/// let mut read = [0; 5];
+/// fs.map(&path)?.read_exact_at(&mut read, 0)?;
+/// assert_eq!(&read, b"hello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StdFs {}
 
@@ -299,6 +312,10 @@ pub fn side_by_side<T: Sync, R: Send>(
 
 /// Calls `work` with every item, each on a thread of its own but the first, and answers in the
 /// order of the items; `None` where a thread could not be started or panicked.
+/// ```
+/// let lengths = kv_vfs::side_by_side("lengths", &["a", "bb", "ccc"], |text| text.len());
+/// assert_eq!(lengths, [Some(1), Some(2), Some(3)]);
+/// ```
 #[cfg(not(shuttle))]
 pub fn side_by_side<T: Sync, R: Send>(
     name: &str,

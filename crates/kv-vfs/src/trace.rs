@@ -18,6 +18,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a program notes in the trace of its calls.
+/// ```
+/// use kv_vfs::{Fs, FsFileExt, MemFs, Note, TraceFs, TraceOp};
+/// use std::{path::Path, sync::Arc};
+/// let traced = TraceFs::new(Arc::new(MemFs::new()));
+/// assert!(traced.is_empty());
+/// let log = traced.create_new(Path::new("/log"))?;
+/// // Writer 1 does its operation 7, and learns that it is durable.
+/// traced.note(Note::Attempted, 1, 7);
+/// log.write_all_at(b"seven", 0)?;
+/// log.sync_data()?;
+/// traced.note(Note::Durable, 1, 7);
+///
+/// let trace: Vec<TraceOp> = traced.trace();
+/// let lines: Vec<String> = trace.iter().map(|op| op.to_string()).collect();
+/// assert_eq!(lines[..2], ["create /log as 1", "# Attempted 7 by 1"]);
+/// assert_eq!(lines[2..], ["write 1: 5 bytes at 0", "sync 1", "# Durable 7 by 1"]);
+/// // Only around the calls does it matter when the power is cut.
+/// assert_eq!((trace.iter().filter(|op| op.changes()).count(), traced.len()), (3, 5));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
     /// The writer is about to do its operation with this index.

@@ -29,6 +29,22 @@ impl fmt::Display for CallSite {
 }
 
 /// What happened to the calls of one kind that were made in one place.
+/// ```
+/// use kv_vfs::{CallSite, Covered, Fault, FaultError, FaultFs, FaultKind, Fs, MemFs, OpKind};
+/// use std::{panic::Location, path::Path, sync::Arc};
+/// let fs = FaultFs::new(Arc::new(MemFs::new()));
+/// fs.arm(Fault::nth(1));
+/// let answers: Vec<bool> = (0..3).map(|_| fs.sync_dir(Path::new("/")).is_ok()).collect();
+/// assert_eq!(answers, [true, false, true]);
+///
+/// // Three calls in one place, of which one met a fault.
+/// let Covered { site, op, calls, faults } = fs.coverage().remove(0);
+/// assert_eq!((op, calls), (OpKind::SyncDir, 3));
+/// assert_eq!(faults, [(FaultKind::Fail, FaultError::EIO, 1)]);
+/// let here = CallSite::from(Location::caller());
+/// assert_eq!(site.file, here.file);
+/// assert_eq!(site.to_string(), format!("{}:{}", site.file, site.line));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Covered {
     /// The place.

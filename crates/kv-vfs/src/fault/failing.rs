@@ -27,10 +27,47 @@ pub struct FaultFs {
 }
 
 /// An armed fault, as [`FaultFs::arm`] names it.
+/// ```
+/// use kv_vfs::{Fault, FaultFs, FaultId, Fs, MemFs, OpKind};
+/// use std::{io, path::Path, sync::Arc};
+/// let (root, fs) = (Path::new("/"), FaultFs::new(Arc::new(MemFs::new())));
+/// let full: FaultId = fs.arm(Fault::new(OpKind::Create, io::ErrorKind::StorageFull));
+/// let lazy: FaultId = fs.arm(Fault::new(OpKind::SyncDir, io::ErrorKind::Other));
+/// assert!(fs.create_new(Path::new("/a")).is_err());
+/// assert_eq!((fs.fired(full), fs.fired(lazy)), (1, 0));
+///
+/// fs.disarm_one(full);
+/// assert!(fs.create_new(Path::new("/a")).is_ok());
+/// assert!(fs.sync_dir(root).is_err());
+/// fs.disarm();
+/// assert!(fs.sync_dir(root).is_ok());
+/// // What each one did stays known.
+/// assert_eq!((fs.fired(full), fs.fired(lazy)), (1, 1));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultId(usize);
 
 /// A call that a fault struck.
+/// ```
+/// use kv_vfs::{Fault, FaultFs, FaultKind, Fs, MemFs, OpKind, Struck};
+/// use std::{path::Path, sync::Arc};
+/// let (path, fs) = (Path::new("/a"), FaultFs::new(Arc::new(MemFs::new())));
+/// fs.arm(Fault::nth(0));
+/// fs.record();
+/// assert!(fs.create_new(path).is_err());
+/// fs.create_new(path)?;
+/// fs.remove(path)?;
+///
+/// // One call was struck, of the three that the program made in three places.
+/// let struck: Vec<Struck> = fs.struck(0);
+/// assert_eq!((struck.len(), struck[0].op, struck[0].kind), (1, OpKind::Create, FaultKind::Fail));
+/// assert_eq!(struck[0].path, path);
+/// let sequence = fs.sequence();
+/// assert_eq!(sequence[0], (struck[0].site, OpKind::Create));
+/// assert_eq!((sequence.len(), fs.coverage().len()), (3, 3));
+/// assert_eq!(fs.calls()[&OpKind::Create], 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Struck {
     /// What it does.

@@ -13,6 +13,26 @@ use super::policy::{CutFill, CutPolicy};
 
 /// An operation that a power cut may take, as [`MemFs::crash_with`] shows it. Files and
 /// directories go by the path under which they were created.
+/// ```
+/// use kv_vfs::{Fs, FsFileExt, MemFs, PendingOp};
+/// use std::path::Path;
+/// let (fs, path) = (MemFs::new(), Path::new("/a"));
+/// fs.create_new(path)?.write_all_at(b"hello", 0)?;
+/// let pending = [PendingOp::Link(path.into()), PendingOp::Write(path.into(), 0, 5)];
+/// assert_eq!(fs.pending(), pending);
+///
+/// // Nothing was synced, so that a power cut may take all of it, or spare the name alone.
+/// assert!(fs.crash().metadata(path).is_err());
+/// let name_only = fs.crash_with(&mut |op| matches!(op, PendingOp::Link(_)));
+/// assert_eq!(name_only.metadata(path)?.len, 0);
+///
+/// // All that can be left of these two operations, one by one.
+/// let left = |mask| fs.power_cut_subset(mask).fingerprint();
+/// assert_eq!(left(0b00), fs.crash().fingerprint());
+/// assert_eq!(left(0b01), name_only.fingerprint());
+/// assert_eq!(left(0b11), fs.fingerprint());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingOp {
     /// Bytes written to a file: offset and length.
@@ -72,6 +92,29 @@ impl MemFs {
     /// No lock is held in it; clock and capacity are the same. This one goes on as if nothing
     /// had happened. After [`CutOrder::Delayed`](super::CutOrder::Delayed), what has not surfaced
     /// in the result is still pending there, so that the next cut may show it.
+    /// ```
+    /// use kv_vfs::{CutPolicy, Fs, FsFileExt, MemFs};
+    /// use std::path::Path;
+    /// let (fs, path) = (MemFs::new(), Path::new("/a"));
+    /// let file = fs.create_new(path)?;
+    /// file.write_all_at(b"hello", 0)?;
+    /// file.sync_data()?;
+    /// fs.sync_dir(Path::new("/"))?;
+    /// file.write_all_at(b"HELLO", 0)?;
+    /// fs.create_new(Path::new("/b"))?;
+    ///
+    /// for policy in CutPolicy::ALL {
+    ///     for seed in 0..8 {
+    ///         let after = fs.power_cut(*policy, seed);
+    ///         // Whatever became of the rest, what was synced is there.
+    ///         assert_eq!(after.metadata(path)?.len, 5, "{policy}, seed {seed}");
+    ///         assert_eq!(after.fingerprint(), fs.power_cut(*policy, seed).fingerprint());
+    ///         // Another cut at once finds what this one left.
+    ///         assert_eq!(after.fingerprint(), after.cut_again().fingerprint());
+    ///     }
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn power_cut(&self, policy: CutPolicy, seed: u64) -> MemFs {
         self.cut(|root| {
             let mut dice = Dice::new(seed);

@@ -65,6 +65,26 @@ pub enum CutFill {
 }
 
 /// What a power cut does, but for its dice.
+/// ```
+/// use kv_vfs::{CutFill, CutGrain, CutOrder, CutPolicy, Fs, FsFileExt, MemFs, Mode};
+/// use std::path::Path;
+/// let (fs, path) = (MemFs::new(), Path::new("/a"));
+/// let file = fs.create_new(path)?;
+/// file.write_all_at(&[1; 1024], 0)?;
+/// file.sync_data()?;
+/// fs.sync_dir(Path::new("/"))?;
+/// file.write_all_at(&[2; 1024], 0)?;
+///
+/// // What was overwritten may tear, but each sector is the old one or the new one.
+/// let torn = CutPolicy::new(CutOrder::Strict, CutGrain::Sector, CutFill::Zero);
+/// assert_eq!(torn.to_string(), "strict-sector-zero");
+/// for seed in 0..32 {
+///     let mut bytes = [0u8; 1024];
+///     fs.power_cut(torn, seed).open(path, Mode::Read)?.read_exact_at(&mut bytes, 0)?;
+///     assert!(bytes.chunks(512).all(|sector| sector == [1u8; 512] || sector == [2u8; 512]));
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CutPolicy {
     /// Which operations survive.
