@@ -10,6 +10,25 @@ impl Version {
     /// The version with the tables of `edit` taken away, then those added. Levels that the edit
     /// does not name are shared with this version. Answers the rule that is broken where the edit
     /// does not fit or the outcome would not pass [`Version::check`].
+    ///
+    /// ```
+    /// use kv_manifest::{FileMeta, Version, VersionEdit};
+    /// use std::sync::Arc;
+    ///
+    /// let table = |number, smallest: &'static str, largest: &'static str| {
+    ///     let (smallest, largest) = (smallest.into(), largest.into());
+    ///     Arc::new(FileMeta { number, entries: 1, smallest, largest, ..FileMeta::default() })
+    /// };
+    /// let add = |table| VersionEdit { added: vec![(1, table)], ..VersionEdit::default() };
+    /// let version = Version::default().apply(&add(table(4, "c", "f")))?;
+    ///
+    /// // A table that another of its level overlaps is refused; the version is as it was.
+    /// let refused = version.apply(&add(table(5, "e", "k"))).unwrap_err();
+    /// assert_eq!((refused.invariant, refused.number), ("level-sorted", 5));
+    /// let next = version.apply(&add(table(5, "g", "k")))?;
+    /// assert_eq!((version.level(1).len(), next.level(1).len()), (1, 2));
+    /// # Ok::<(), kv_manifest::Broken>(())
+    /// ```
     pub fn apply(&self, edit: &VersionEdit) -> Result<Version, Broken> {
         let deleted = edit.deleted.iter().copied();
         let added = edit.added.iter().map(|(level, file)| (*level, file.number));
@@ -56,6 +75,20 @@ impl Version {
 impl State {
     /// The state with `edit` applied. Counters never go back, and rise by themselves above every
     /// number and sequence number that the edit names.
+    ///
+    /// ```
+    /// use kv_manifest::{State, VersionEdit};
+    ///
+    /// let logs = VersionEdit { logs_added: vec![3, 5], ..VersionEdit::default() };
+    /// let state = State::new(42).apply(&logs)?;
+    /// assert_eq!(state.next_file, 6);
+    ///
+    /// // What is below the floor is forgotten; a lower floor later does not bring it back.
+    /// let floor = |log| VersionEdit { log_floor: Some(log), ..VersionEdit::default() };
+    /// let state = state.apply(&floor(4))?.apply(&floor(2))?;
+    /// assert_eq!((state.log_floor, state.logs.first()), (4, Some(&5)));
+    /// # Ok::<(), kv_manifest::Broken>(())
+    /// ```
     pub fn apply(&self, edit: &VersionEdit) -> Result<State, Broken> {
         let mut next = self.clone();
         next.version = Arc::new(self.version.apply(edit)?);

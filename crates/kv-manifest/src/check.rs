@@ -6,6 +6,24 @@ use std::collections::HashSet;
 use thiserror::Error;
 
 /// An edit or a version that breaks a rule.
+///
+/// ```
+/// use kv_manifest::{Broken, FileMeta, State, VersionEdit};
+/// use std::sync::Arc;
+///
+/// let (smallest, largest) = ("apple".into(), "plum".into());
+/// let table = FileMeta { number: 7, entries: 2, smallest, largest, ..FileMeta::default() };
+/// let added = vec![(1, Arc::new(table))];
+/// let mut state = State::new(42).apply(&VersionEdit { added, ..VersionEdit::default() })?;
+/// assert!(state.check().is_ok());
+///
+/// // The number would be given once more. The version itself knows nothing of that.
+/// state.next_file = 7;
+/// let broken = Broken { invariant: "number-below-next", level: 1, number: 7 };
+/// assert_eq!(state.check(), Err(broken));
+/// assert_eq!(state.version.check(), Ok(()));
+/// # Ok::<(), Broken>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{invariant}: level {level}, file {number}")]
 pub struct Broken {

@@ -14,6 +14,23 @@ pub type Dumped = std::result::Result<u64, fmt::Error>;
 /// Writes every record of the manifest `number` with its place and meaning; keys of bounds are
 /// escaped. What is damaged is shown as such, and the rest all the same. Answers how many damaged
 /// parts there are. The outer error is one of the operating system, the inner comes from `out`.
+///
+/// ```
+/// use kv_manifest::{Dumped, FileName, Manifest, State, VersionEdit, dump};
+/// use kv_vfs::{Fs, MemFs, Mode};
+/// # use std::{path::Path, sync::Arc};
+/// # let (fs, dir) = (Arc::new(MemFs::new()), Path::new("/db"));
+/// # fs.create_dir(dir)?;
+/// let mut manifest = Manifest::create(fs.clone(), dir, State::new(42), 1)?;
+/// manifest.apply(VersionEdit { logs_added: vec![3], ..VersionEdit::default() })?;
+///
+/// let path = FileName::Manifest(1).path(dir);
+/// let mut text = String::new();
+/// let damaged: Dumped = dump(fs.open(&path, Mode::Read)?, &path, 1, &mut text)?;
+/// assert_eq!(damaged, Ok(0));
+/// assert!(text.contains("edit: what changes") && text.contains("log_added 3"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn dump(
     file: Arc<dyn FsFile>,
     path: &Path,

@@ -6,6 +6,34 @@ use std::sync::Arc;
 
 /// What one flush, compaction or rotation changes. State + edit = next state; what is `None` or
 /// empty stays as it was. A table that is both deleted and added moves.
+///
+/// ```
+/// use kv_manifest::{FileMeta, State, VersionEdit};
+/// use std::sync::Arc;
+///
+/// let table = Arc::new(FileMeta {
+///     number: 4,
+///     entries: 2,
+///     smallest: "apple".into(),
+///     largest: "plum".into(),
+///     min_seq: 1,
+///     max_seq: 2,
+///     ..FileMeta::default()
+/// });
+/// // A flush: the logs that held the entries are not needed any more.
+/// let flush = VersionEdit {
+///     added: vec![(0, Arc::clone(&table))],
+///     log_floor: Some(5),
+///     ..VersionEdit::default()
+/// };
+/// // Nothing below overlaps it: the table moves as it is.
+/// let descent =
+///     VersionEdit { deleted: vec![(0, 4)], added: vec![(1, table)], ..VersionEdit::default() };
+/// let state = State::new(42).apply(&flush)?.apply(&descent)?;
+/// assert_eq!((state.version.level(0).len(), state.version.level(1).len()), (0, 1));
+/// assert_eq!((state.last_seq, state.log_floor), (2, 5));
+/// # Ok::<(), kv_manifest::Broken>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VersionEdit {
     /// Tables to add, each with its level.

@@ -8,9 +8,48 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// The answer of everything in this crate that can fail.
+///
+/// ```
+/// use kv_manifest::{Manifest, Result, State};
+/// use kv_vfs::{Fs, MemFs};
+/// use std::{path::Path, sync::Arc};
+///
+/// // Opens the database in a directory for writing, or makes one there.
+/// fn open(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Manifest> {
+///     let state = Manifest::read(&**fs, dir)?.unwrap_or_else(|| State::new(42));
+///     let number = state.next_file;
+///     Manifest::create(Arc::clone(fs), dir, state, number)
+/// }
+///
+/// let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+/// let dir = Path::new("/db");
+/// fs.create_dir(dir)?;
+/// assert_eq!(open(&fs, dir)?.number(), 1);
+/// assert_eq!(open(&fs, dir)?.number(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// A failure of the manifest. It never holds keys or values.
+///
+/// ```
+/// use kv_manifest::{Error, Manifest, State, VersionEdit};
+/// use kv_vfs::{Fs, MemFs};
+/// # use std::{path::Path, sync::Arc};
+/// # let (fs, dir) = (Arc::new(MemFs::new()), Path::new("/db"));
+/// # fs.create_dir(dir)?;
+/// let mut manifest = Manifest::create(fs.clone(), dir, State::new(42), 1)?;
+/// let settings = Some(vec![0_u8; 300_000].into());
+/// let edit = VersionEdit { settings, ..VersionEdit::default() };
+///
+/// // A full disk is met before anything is written.
+/// fs.set_capacity(fs.used());
+/// let error = manifest.apply(edit.clone()).unwrap_err();
+/// assert!(matches!(error, Error::NoSpace { .. }) && error.is_retryable());
+/// fs.set_capacity(u64::MAX);
+/// manifest.apply(edit)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Error)]
 pub enum Error {
     /// The operating system refused.

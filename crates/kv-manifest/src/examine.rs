@@ -40,6 +40,26 @@ const MAX_DAMAGE: usize = 1000;
 /// Reads CURRENT and the manifest in `dir`, going on behind damage. Where CURRENT cannot be read
 /// the newest manifest with a readable snapshot stands in: it was complete and durable before
 /// CURRENT could name it. An error is one of the operating system, or a newer format.
+///
+/// ```
+/// use kv_manifest::{Examined, FileMeta, FileName, Manifest, State, VersionEdit, examine};
+/// use kv_vfs::{Fs, MemFs};
+/// # use std::{path::Path, sync::Arc};
+/// # let (fs, dir) = (Arc::new(MemFs::new()), Path::new("/db"));
+/// # fs.create_dir(dir)?;
+/// # let (smallest, largest) = ("apple".into(), "plum".into());
+/// # let table = FileMeta { number: 5, entries: 2, smallest, largest, ..FileMeta::default() };
+/// let mut manifest = Manifest::create(fs.clone(), dir, State::new(42), 1)?;
+/// manifest.apply(VersionEdit { added: vec![(0, Arc::new(table))], ..VersionEdit::default() })?;
+///
+/// // Without CURRENT the database does not open, but nothing that the manifest says is lost.
+/// fs.remove(&FileName::Current.path(dir))?;
+/// assert!(Manifest::read(&*fs, dir).is_err());
+/// let found: Examined = examine(&*fs, dir)?;
+/// assert_eq!((found.manifest, found.damage.len()), (Some(1), 1));
+/// assert!(found.tables.contains_key(&5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn examine(fs: &dyn Fs, dir: &Path) -> Result<Examined> {
     let mut found = Examined::default();
     match recover::read(fs, dir) {

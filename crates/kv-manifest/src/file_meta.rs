@@ -5,6 +5,16 @@ use bytes::Bytes;
 use kv_core::KeyRange;
 
 /// A closed stretch of keys, or a half-open one where its end is a tombstone's.
+///
+/// ```
+/// use kv_manifest::KeySpan;
+///
+/// let mut span = KeySpan::closed("c".into(), "f".into());
+/// let deleted = KeySpan { smallest: "d".into(), largest: "h".into(), largest_exclusive: true };
+/// assert!(span.overlaps(&deleted) && !span.covers(&deleted));
+/// span.extend(&deleted);
+/// assert!(span.covers(&deleted) && span.ends_before(b"h"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeySpan {
     /// The first key.
@@ -63,6 +73,35 @@ fn ends_before(largest: &[u8], exclusive: bool, key: &[u8]) -> bool {
 
 /// A table: its place in the key space and in time, what its entries are, and what is needed to
 /// open it without reading it.
+///
+/// ```
+/// use kv_manifest::{FileMeta, ValueRef};
+///
+/// let upper = FileMeta {
+///     number: 7,
+///     entries: 3,
+///     smallest: "apple".into(),
+///     largest: "lime".into(),
+///     values: vec![ValueRef { file: 5, bytes: 600 }, ValueRef { file: 6, bytes: 400 }],
+///     ..FileMeta::default()
+/// };
+/// let lower = FileMeta {
+///     number: 3,
+///     entries: 2,
+///     smallest: "fig".into(),
+///     largest: "plum".into(),
+///     ..FileMeta::default()
+/// };
+/// assert!(upper.contains(b"grape") && upper.ends_before(b"mango"));
+/// assert_eq!(upper.value_bytes(), 1000);
+///
+/// // A merge takes both, and whatever lies over the keys of either.
+/// assert!(upper.overlaps_file(&lower));
+/// let mut span = upper.span();
+/// span.extend(&lower.span());
+/// let other = FileMeta { smallest: "melon".into(), largest: "nut".into(), ..lower };
+/// assert!(other.overlaps(&span) && !other.overlaps(&upper.span()));
+/// ```
 // long: one field for each thing that is known; they are what the format lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileMeta {

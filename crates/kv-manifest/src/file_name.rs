@@ -57,6 +57,17 @@ impl FileName {
     }
 
     /// The number in the name.
+    ///
+    /// ```
+    /// use kv_manifest::FileName;
+    /// use std::path::Path;
+    ///
+    /// // The next number is above every one in the directory.
+    /// let names = ["CURRENT", "MANIFEST-000003", "000007.sst", "notes.txt"];
+    /// let ours = names.iter().filter_map(|name| FileName::parse(name));
+    /// let next = ours.filter_map(FileName::number).max().map_or(1, |largest| largest + 1);
+    /// assert_eq!(FileName::Log(next).path(Path::new("/db")), Path::new("/db/000008.log"));
+    /// ```
     pub fn number(self) -> Option<u64> {
         match self {
             FileName::Manifest(n) | FileName::Log(n) | FileName::Table(n) | FileName::Values(n) => {

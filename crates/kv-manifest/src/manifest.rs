@@ -78,6 +78,27 @@ impl Manifest {
 
     /// The same, but it begins a new file when it has grown by so many bytes beyond twice what it
     /// began with, where that is less than usual: for a store that must stay small.
+    ///
+    /// ```
+    /// use kv_manifest::{FileName, Manifest, State, VersionEdit};
+    /// use kv_vfs::{Fs, MemFs};
+    /// # use std::{path::Path, sync::Arc};
+    /// # let (fs, dir) = (Arc::new(MemFs::new()), Path::new("/db"));
+    /// # fs.create_dir(dir)?;
+    /// let manifest = Manifest::create(fs.clone(), dir, State::new(42), 1)?;
+    /// let mut manifest = manifest.growing(Some(4096));
+    /// while manifest.number() == 1 {
+    ///     assert!(manifest.file_size() < 8192);
+    ///     let log = manifest.new_file_number();
+    ///     let (logs_added, log_floor) = (vec![log], Some(log));
+    ///     manifest.apply(VersionEdit { logs_added, log_floor, ..VersionEdit::default() })?;
+    /// }
+    /// // A new file begins with all that counts, and the old one is gone.
+    /// assert!(manifest.file_size() < 4096);
+    /// assert_eq!(manifest.state().logs.len(), 1);
+    /// assert!(fs.metadata(&FileName::Manifest(1).path(dir)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn growing(mut self, slack: Option<u64>) -> Manifest {
         self.slack = slack.map_or(self.slack, |slack| slack.min(self.slack));
         self.roll_at = roll_at(&self.writer, self.slack);

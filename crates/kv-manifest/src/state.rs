@@ -14,6 +14,25 @@ pub const FORMAT_VERSION: u32 = 2;
 pub(crate) const WITHOUT_VALUES: u32 = 1;
 
 /// The database at one moment, apart from what its logs hold.
+///
+/// ```
+/// use kv_manifest::{Error, FORMAT_VERSION, State};
+/// use std::path::Path;
+///
+/// let mut state = State::new(42);
+/// // A file with this number lies in the directory already.
+/// state.saw_number(7);
+/// assert_eq!(state.next_file, 8);
+///
+/// // A backup keeps the state in a file of its own.
+/// let (bytes, path) = (state.encode(), Path::new("/backup/1"));
+/// let read = State::decode(&bytes, path, 0)?;
+/// assert_eq!((read.db_id, read.next_file), (42, 8));
+/// assert!(read.format_version <= FORMAT_VERSION);
+/// let cut = State::decode(&bytes[..bytes.len() - 1], path, 0);
+/// assert!(matches!(cut, Err(Error::Corrupt { .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct State {
     /// Its tables.

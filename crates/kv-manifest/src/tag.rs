@@ -8,6 +8,19 @@ use kv_core::{Malformed, Take, put_varint};
 pub(crate) const SKIPPABLE: u8 = 0x80;
 
 /// A kind of field.
+///
+/// ```
+/// use kv_manifest::{RECORD_FIELDS, TABLE_FIELDS, Tag, VALUE_FILE_FIELDS};
+///
+/// assert_eq!(TABLE_FIELDS[0], Tag { name: "number", tag: 1, value: "varint" });
+/// // What a number in a file means depends on what it is a field of.
+/// let name = |fields: &[Tag], number: u8| {
+///     fields.iter().find(|field| field.tag == number).map(|field| field.name)
+/// };
+/// assert_eq!(name(&RECORD_FIELDS, 3), Some("epoch"));
+/// assert_eq!(name(&TABLE_FIELDS, 3), Some("entries"));
+/// assert_eq!(name(&VALUE_FILE_FIELDS, 3), Some("records"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag {
     /// Its name in the format's description.

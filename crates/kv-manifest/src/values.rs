@@ -32,6 +32,31 @@ pub struct ValueRef {
 }
 
 /// A value file of a version.
+///
+/// ```
+/// use kv_manifest::{FileMeta, LiveValues, State, ValueMeta, ValueRef, VersionEdit};
+/// use std::sync::Arc;
+///
+/// let meta = ValueMeta { number: 1, size: 1100, records: 2, bytes: 1000, checksum: 0 };
+/// let table = FileMeta {
+///     number: 2,
+///     entries: 1,
+///     smallest: "apple".into(),
+///     largest: "apple".into(),
+///     values: vec![ValueRef { file: 1, bytes: 600 }],
+///     ..FileMeta::default()
+/// };
+/// let added = vec![(1, Arc::new(table))];
+/// let edit = VersionEdit { added, values_added: vec![meta], ..VersionEdit::default() };
+/// let state = State::new(42).apply(&edit)?;
+/// assert_eq!(state.version.values(), [LiveValues { meta, live: 600 }]);
+/// assert_eq!(state.version.values()[0].dead(), 400);
+///
+/// // The file goes with the last table that refers to it.
+/// let edit = VersionEdit { deleted: vec![(1, 2)], ..VersionEdit::default() };
+/// assert!(state.apply(&edit)?.version.values().is_empty());
+/// # Ok::<(), kv_manifest::Broken>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveValues {
     /// The file.

@@ -13,6 +13,31 @@ pub const LEVELS: usize = 7;
 ///
 /// INVARIANTS, by the names that [`Version::check`] reports, are listed at
 /// [`crate::Broken::invariant`].
+///
+/// ```
+/// use kv_manifest::{FileMeta, Version, VersionEdit};
+/// use std::sync::Arc;
+///
+/// let table = |number, smallest: &'static str, largest: &'static str| FileMeta {
+///     number,
+///     entries: 1,
+///     smallest: smallest.into(),
+///     largest: largest.into(),
+///     min_seq: number,
+///     max_seq: number,
+///     ..FileMeta::default()
+/// };
+/// let tables = [(0, table(9, "d", "p")), (1, table(5, "a", "f")), (1, table(6, "k", "r"))];
+/// let added = tables.map(|(level, table)| (level, Arc::new(table))).to_vec();
+/// let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() })?;
+///
+/// // The tables that may hold "m", newest first.
+/// let newest = version.level(0).iter().filter(|table| table.contains(b"m"));
+/// let older = version.sorted_levels().filter_map(|level| version.find(level, b"m"));
+/// let numbers: Vec<u64> = newest.chain(older).map(|table| table.number).collect();
+/// assert_eq!(numbers, [9, 6]);
+/// # Ok::<(), kv_manifest::Broken>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Version {
     levels: [Arc<Level>; LEVELS],
@@ -73,6 +98,31 @@ impl Version {
     }
 
     /// [`Version::find`], with the table's place among all of [`Version::files`].
+    ///
+    /// ```
+    /// # use kv_manifest::{FileMeta, KeySpan, LEVELS, ValueMeta, ValueRef, Version, VersionEdit};
+    /// # use std::sync::Arc;
+    /// # let table = |number, smallest: &'static str, largest: &'static str| FileMeta {
+    /// #     number,
+    /// #     size: 1000,
+    /// #     entries: 1,
+    /// #     smallest: smallest.into(),
+    /// #     largest: largest.into(),
+    /// #     min_seq: number,
+    /// #     max_seq: number,
+    /// #     ..FileMeta::default()
+    /// # };
+    /// # let tables = [(0, table(9, "d", "p")), (1, table(5, "a", "f")), (1, table(6, "k", "r"))];
+    /// # let added = tables.map(|(level, table)| (level, Arc::new(table))).to_vec();
+    /// # let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() })?;
+    /// // What is kept for each table can lie in one array.
+    /// let numbers: Vec<u64> = version.files().map(|(_, table)| table.number).collect();
+    /// assert_eq!(numbers, [9, 5, 6]);
+    /// let (place, table) = version.find_place(1, b"m").unwrap();
+    /// assert_eq!((numbers[place], table.number), (6, 6));
+    /// assert_eq!(numbers[version.place(1)], 5);
+    /// # Ok::<(), kv_manifest::Broken>(())
+    /// ```
     pub fn find_place(&self, level: usize, key: &[u8]) -> Option<(usize, &Arc<FileMeta>)> {
         let (i, file) = self.levels.get(level)?.find_index(key)?;
         Some((self.place(level) + i, file))
@@ -89,6 +139,33 @@ impl Version {
     }
 
     /// The tables of a level below 0 that overlap `span`, by key.
+    ///
+    /// ```
+    /// # use kv_manifest::{FileMeta, KeySpan, LEVELS, ValueMeta, ValueRef, Version, VersionEdit};
+    /// # use std::sync::Arc;
+    /// # let table = |number, smallest: &'static str, largest: &'static str| FileMeta {
+    /// #     number,
+    /// #     size: 1000,
+    /// #     entries: 1,
+    /// #     smallest: smallest.into(),
+    /// #     largest: largest.into(),
+    /// #     min_seq: number,
+    /// #     max_seq: number,
+    /// #     ..FileMeta::default()
+    /// # };
+    /// # let tables = [(0, table(9, "d", "p")), (1, table(5, "a", "f")), (1, table(6, "k", "r"))];
+    /// # let added = tables.map(|(level, table)| (level, Arc::new(table))).to_vec();
+    /// # let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() })?;
+    /// // A table over these keys comes from level 0: what it has to be merged with on level 1, and
+    /// // whether anything older lies below.
+    /// let span = KeySpan::closed("e".into(), "h".into());
+    /// let inputs = version.overlapping(1, &span);
+    /// assert_eq!(inputs.iter().map(|table| table.number).collect::<Vec<_>>(), [5]);
+    /// assert!(!(2..LEVELS).any(|level| version.overlaps(level, &span)));
+    /// // The first table with a key from "h" on.
+    /// assert_eq!(version.level(1)[version.lower_bound(1, b"h")].number, 6);
+    /// # Ok::<(), kv_manifest::Broken>(())
+    /// ```
     pub fn overlapping(&self, level: usize, span: &KeySpan) -> &[Arc<FileMeta>] {
         let from = self.lower_bound(level, &span.smallest);
         let rest = self.level(level).get(from..).unwrap_or_default();
@@ -139,6 +216,41 @@ impl Version {
     }
 
     /// The numbers of all tables and value files.
+    ///
+    /// ```
+    /// # use kv_manifest::{FileMeta, KeySpan, LEVELS, ValueMeta, ValueRef, Version, VersionEdit};
+    /// # use std::sync::Arc;
+    /// # let table = |number, smallest: &'static str, largest: &'static str| FileMeta {
+    /// #     number,
+    /// #     size: 1000,
+    /// #     entries: 1,
+    /// #     smallest: smallest.into(),
+    /// #     largest: largest.into(),
+    /// #     min_seq: number,
+    /// #     max_seq: number,
+    /// #     ..FileMeta::default()
+    /// # };
+    /// # let tables = [(0, table(9, "d", "p")), (1, table(5, "a", "f")), (1, table(6, "k", "r"))];
+    /// # let added = tables.map(|(level, table)| (level, Arc::new(table))).to_vec();
+    /// # let version = Version::default().apply(&VersionEdit { added, ..VersionEdit::default() })?;
+    /// // A table whose long values lie apart, and a range tombstone in it.
+    /// let values = ValueMeta { number: 10, size: 800, records: 1, bytes: 700, checksum: 0 };
+    /// let refers = vec![ValueRef { file: 10, bytes: 700 }];
+    /// let range = FileMeta { range_tombstones: 1, values: refers, ..table(11, "a", "z") };
+    /// let edit = VersionEdit {
+    ///     added: vec![(0, Arc::new(range))],
+    ///     values_added: vec![values],
+    ///     ..VersionEdit::default()
+    /// };
+    /// let version = version.apply(&edit)?;
+    ///
+    /// // What must stay in the directory, and what it takes.
+    /// assert_eq!(version.numbers().collect::<Vec<_>>(), [11, 9, 5, 6, 10]);
+    /// assert_eq!((version.size(1), version.total_size(), version.value_size()), (2000, 4000, 800));
+    /// assert_eq!(version.value_file(10), version.values().first());
+    /// assert!(version.has_range_tombstones());
+    /// # Ok::<(), kv_manifest::Broken>(())
+    /// ```
     pub fn numbers(&self) -> impl Iterator<Item = u64> {
         let tables = self.files().map(|(_, file)| file.number);
         tables.chain(self.values.iter().map(|values| values.meta.number))

@@ -194,6 +194,22 @@ pub(crate) fn prefetch(address: *const u8) {
 
 /// Memory of memtables that are gone, for those that come. A system hands out memory only after
 /// it has cleared it, which costs a writer more than the entries that it puts there.
+///
+/// ```
+/// use kv_memtable::{Memtable, Pool};
+///
+/// let pool = Pool::new(64 << 20);
+/// drop(Memtable::with_pool(16 << 20, b"", &pool));
+/// let kept = pool.memory();
+/// assert!(kept > 0);
+/// // The next memtable begins with memory that is there already.
+/// let table = Memtable::with_pool(16 << 20, b"", &pool);
+/// assert!(pool.memory() < kept);
+/// // It comes back, and goes to the system while nothing is written.
+/// drop(table);
+/// pool.release();
+/// assert_eq!(pool.memory(), 0);
+/// ```
 pub struct Pool {
     free: Mutex<Vec<Zeroed>>,
     most: usize,

@@ -9,6 +9,28 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 /// Walks the entries of a memtable, which it keeps alive. A step either way is O(1).
+///
+/// ```
+/// use kv_core::{Cursor, Kind, Trailer, hash64};
+/// use kv_memtable::{MemCursor, Memtable};
+/// use std::sync::Arc;
+///
+/// let table = Arc::new(Memtable::new(64 << 10));
+/// for (seq, key) in (1..).zip([b"a", b"a", b"b", b"c"]) {
+///     table.insert(key, hash64(key), Trailer::new(seq, Kind::Put), b"1")?;
+/// }
+/// let mut cursor: MemCursor = table.cursor();
+/// cursor.first()?;
+/// assert!(cursor.is_newest());
+/// cursor.next()?;
+/// // The older version of "a"; from here the way to "c" is short.
+/// assert_eq!((cursor.key(), cursor.trailer().seq(), cursor.is_newest()), (&b"a"[..], 1, false));
+/// cursor.pass(b"c", Trailer::MAX);
+/// assert_eq!((cursor.key(), cursor.is_newest()), (&b"c"[..], true));
+/// cursor.prev()?;
+/// assert_eq!(cursor.key(), b"b");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct MemCursor {
     table: Arc<Memtable>,
     /// Holds most of what the cursor has to meet.

@@ -16,6 +16,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// The memtable has no room for the entry; it is as it was before.
+///
+/// ```
+/// use kv_core::{Kind, Trailer, hash64};
+/// use kv_memtable::{Full, Memtable};
+///
+/// // Room for a thousand such entries at least; then a new memtable is due.
+/// let table = Memtable::new(1000 * Memtable::entry_bound(8, 100));
+/// let refused = (1_u64..).find_map(|seq| {
+///     let key = seq.to_be_bytes();
+///     table.insert(&key, hash64(&key), Trailer::new(seq, Kind::Put), &[7; 100]).err()
+/// });
+/// assert_eq!(refused, Some(Full));
+/// assert!(table.len() >= 1000);
+/// assert!(table.memory() >= 1000 * 108);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -38,6 +53,28 @@ const GROUP: usize = 8;
 
 /// Entries in memory, in a fixed amount of it, found by key and walked in order. Any number of
 /// threads insert and read at the same time; entries are never changed or removed.
+///
+/// ```
+/// use kv_core::{Kind, Trailer, hash64};
+/// use kv_memtable::Memtable;
+///
+/// let table = Memtable::new(1 << 20);
+/// assert!(table.is_empty());
+/// let fill = |writer: u64| {
+///     for n in 1..=100 {
+///         let (key, seq) = (format!("user:{writer}{n:03}"), 2 * n + writer);
+///         let key = key.as_bytes();
+///         table.insert(key, hash64(key), Trailer::new(seq, Kind::Put), b"new").unwrap();
+///     }
+/// };
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| fill(0));
+///     scope.spawn(|| fill(1));
+/// });
+/// assert_eq!(table.len(), 200);
+/// assert_eq!(table.key_span(), Some((&b"user:0001"[..], &b"user:1100"[..])));
+/// assert_eq!(table.common_prefix(), b"user:");
+/// ```
 pub struct Memtable {
     ordered: Ordered,
     index: Index,
@@ -69,6 +106,32 @@ impl Memtable {
 
     /// [`Memtable::with_prefix`] whose memory comes from a pool, if it is more than a chunk, and
     /// goes back there. An entry of more than 32 KiB has its value elsewhere.
+    ///
+    /// ```
+    /// use kv_core::{Cursor, Kind, Trailer, hash64};
+    /// use kv_memtable::{Memtable, Pool};
+    /// use std::sync::Arc;
+    ///
+    /// let pool = Pool::new(64 << 20);
+    /// let table = Arc::new(Memtable::with_pool(16 << 20, b"", &pool));
+    /// for (seq, key) in (1..).zip([b"user:1", b"user:2"]) {
+    ///     table.insert(key, hash64(key), Trailer::new(seq, Kind::Put), b"new")?;
+    /// }
+    /// let mut cursor = table.cursor();
+    /// cursor.last()?;
+    /// assert_eq!(cursor.key(), b"user:2");
+    ///
+    /// // What one memtable has seen tells the next one what to expect.
+    /// let next = Memtable::with_pool(16 << 20, table.common_prefix(), &pool);
+    /// if table.has_cursors() {
+    ///     next.expect_cursors();
+    /// }
+    /// assert!(next.is_empty() && !next.has_cursors());
+    /// // The memory of the first is there for a third.
+    /// drop((cursor, table));
+    /// assert!(pool.memory() > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_pool(capacity: usize, prefix: &[u8], pool: &Arc<Pool>) -> Memtable {
         Memtable::build(capacity, prefix, Some(pool))
     }
@@ -112,6 +175,21 @@ impl Memtable {
 
     /// [`Memtable::insert`] of many entries at once, key, trailer and value each, which costs less
     /// for each of them. Where one is refused, those before it are in.
+    ///
+    /// ```
+    /// use kv_core::{Kind, Trailer, hash64};
+    /// use kv_memtable::Memtable;
+    ///
+    /// let table = Memtable::with_prefix(1 << 20, b"user:");
+    /// let pairs = [("user:1", "ann"), ("user:2", "bob")];
+    /// let entries = (1..).zip(pairs).map(|(seq, (key, value))| {
+    ///     (key.as_bytes(), Trailer::new(seq, Kind::Put), value.as_bytes())
+    /// });
+    /// table.insert_all(entries)?;
+    /// let found = table.get(b"user:2", hash64(b"user:2"), 9);
+    /// assert_eq!(found, Some((Trailer::new(2, Kind::Put), &b"bob"[..])));
+    /// # Ok::<(), kv_memtable::Full>(())
+    /// ```
     pub fn insert_all<'a>(
         &self,
         mut entries: impl Iterator<Item = (&'a [u8], Trailer, &'a [u8])>,
@@ -196,6 +274,29 @@ impl Memtable {
     /// Deletes everything older than `seq` in `[start, end)`; an empty or inverted range is
     /// nothing. Range tombstones take no room from the entries, but count in
     /// [`Memtable::memory`].
+    ///
+    /// ```
+    /// use kv_core::{Kind, Trailer, hash64};
+    /// use kv_memtable::Memtable;
+    ///
+    /// let table = Memtable::new(1 << 20);
+    /// table.insert(b"pear", hash64(b"pear"), Trailer::new(1, Kind::Put), b"green")?;
+    /// table.delete_range(b"p", b"q", 2);
+    ///
+    /// // What a snapshot sees of a key: nothing where a newer range tombstone lies over its entry.
+    /// let read = |key: &[u8], snapshot| {
+    ///     let hash = hash64(key);
+    ///     table.prefetch(hash);
+    ///     let (trailer, value) = table.get(key, hash, snapshot)?;
+    ///     let hidden = table.has_range_deletes() && table.covering(key, snapshot) > trailer.seq();
+    ///     (!hidden).then_some(value)
+    /// };
+    /// assert_eq!(read(b"pear", 2), None);
+    /// assert_eq!(read(b"pear", 1), Some(&b"green"[..]));
+    /// table.insert(b"pear", hash64(b"pear"), Trailer::new(3, Kind::Put), b"yellow")?;
+    /// assert_eq!(read(b"pear", 3), Some(&b"yellow"[..]));
+    /// # Ok::<(), kv_memtable::Full>(())
+    /// ```
     pub fn delete_range(&self, start: &[u8], end: &[u8], seq: SeqNo) {
         self.tombstones.add(start, end, seq);
     }
@@ -260,6 +361,22 @@ impl Memtable {
     /// The range tombstones, fragmented, of which readers at `snapshots` (ascending) need: the
     /// newest that each sees, and the newest of all. Unlike [`Memtable::range_tombstones`] its size
     /// does not grow with how many lie over each other.
+    ///
+    /// ```
+    /// use kv_memtable::Memtable;
+    ///
+    /// // A queue that is cut off further and further.
+    /// let table = Memtable::new(64 << 10);
+    /// table.delete_range(b"a", b"f", 1);
+    /// table.delete_range(b"a", b"m", 2);
+    /// table.delete_range(b"a", b"z", 3);
+    /// assert_eq!(table.range_tombstone_span(), Some(("a".into(), "z".into())));
+    ///
+    /// // Over "b" lie all three; a reader at 2 and those that come need two of them.
+    /// let (all, needed) = (table.range_tombstones(), table.range_tombstones_seen_by(&[2]));
+    /// assert_eq!(all.fragment_over(b"b").unwrap().seqs, [3, 2, 1]);
+    /// assert_eq!(needed.fragment_over(b"b").unwrap().seqs, [3, 2]);
+    /// ```
     pub fn range_tombstones_seen_by(&self, snapshots: &[SeqNo]) -> RangeTombstones {
         self.tombstones.seen_by(snapshots)
     }
@@ -274,6 +391,26 @@ impl Memtable {
     ///
     /// Making it orders what has come since the last cursor was made: 0.1 to 0.2 µs for each entry. From
     /// the first one on inserts help, so that it is never much again.
+    ///
+    /// ```
+    /// use kv_core::{Cursor, Kind, Trailer, hash64};
+    /// use kv_memtable::Memtable;
+    /// use std::sync::Arc;
+    ///
+    /// let table = Arc::new(Memtable::new(64 << 10));
+    /// for (seq, key) in (1..).zip([b"plum", b"lime", b"pear"]) {
+    ///     table.insert(key, hash64(key), Trailer::new(seq, Kind::Put), b"ripe")?;
+    /// }
+    /// // One walk sorts for itself; only a cursor orders the memtable.
+    /// assert_eq!(table.sorted().first_key(), Some(&b"lime"[..]));
+    /// assert!(!table.has_cursors());
+    ///
+    /// let mut cursor = table.cursor();
+    /// cursor.seek(b"m", Trailer::MAX)?;
+    /// assert_eq!(cursor.key(), b"pear");
+    /// assert!(table.has_cursors());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cursor(self: &Arc<Self>) -> MemCursor {
         if !self.has_cursors() {
             self.has_cursors.store(true, Ordering::Relaxed);

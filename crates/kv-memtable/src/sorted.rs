@@ -12,6 +12,26 @@ const AHEAD: usize = 8;
 /// The entries of a memtable from first to last: all that were inserted before the walk began.
 ///
 /// Sorting them for this is cheaper than ordering the memtable, and leaves it as it is.
+///
+/// ```
+/// use kv_core::{Kind, Trailer, hash64};
+/// use kv_memtable::{Memtable, Sorted};
+/// use std::sync::Arc;
+///
+/// let table = Arc::new(Memtable::new(64 << 10));
+/// for (seq, key) in (1..).zip(["pear", "pear", "lime"]) {
+///     let key = key.as_bytes();
+///     table.insert(key, hash64(key), Trailer::new(seq, Kind::Put), b"ripe")?;
+/// }
+/// // Every version of every key, the newest of each first.
+/// let mut walk: Sorted = table.sorted();
+/// let mut written = Vec::new();
+/// while let Some((key, trailer, _)) = walk.next() {
+///     written.push((key.to_vec(), trailer.seq()));
+/// }
+/// assert_eq!(written, [(b"lime".to_vec(), 3), (b"pear".to_vec(), 2), (b"pear".to_vec(), 1)]);
+/// # Ok::<(), kv_memtable::Full>(())
+/// ```
 #[derive(Clone)]
 pub struct Sorted {
     table: Arc<Memtable>,
