@@ -74,7 +74,8 @@ fn compare(db: &Db, path: &str, fs: &Arc<dyn Fs>, settings: &Settings) -> Result
 
 /// Whether the points that were acknowledged are there and whole on this disk.
 pub(crate) fn check(disk: &MemFs, points: &[u64], struck: &[Struck]) -> Result<(), String> {
-    if points.is_empty() || struck.iter().any(is_lost_name_of_the_place) {
+    let lost = struck.iter().any(is_lost_name_of_the_place) || is_lost_name_kept(struck);
+    if points.is_empty() || lost {
         return Ok(());
     }
     let backups = backups(Arc::new(disk.clone()));
@@ -91,4 +92,18 @@ pub(crate) fn check(disk: &MemFs, points: &[u64], struck: &[Struck]) -> Result<(
 fn is_lost_name_of_the_place(struck: &Struck) -> bool {
     let lost = struck.kind == FaultKind::LostReadable && struck.op == OpKind::SyncDir;
     lost && Path::new(BACKUPS).ancestors().skip(1).any(|above| above == struck.path)
+}
+
+/// Whether a name in the directory of backups was lost, though it is seen, and could not be taken back
+/// either: the call answered an error, and the next one cannot know of what it finds.
+fn is_lost_name_kept(struck: &[Struck]) -> bool {
+    let lost = |dir: Option<&Path>| {
+        struck.iter().any(|fault| {
+            fault.kind == FaultKind::LostReadable
+                && fault.op == OpKind::SyncDir
+                && Some(fault.path.as_path()) == dir
+        })
+    };
+    let removals = struck.iter().filter(|fault| fault.op == OpKind::Remove);
+    removals.filter(|fault| fault.path.starts_with(BACKUPS)).any(|fault| lost(fault.path.parent()))
 }
