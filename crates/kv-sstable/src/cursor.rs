@@ -290,7 +290,7 @@ impl TableCursor {
         let Some(window) = &mut self.window else { return Ok(Block::default()) };
         let source = &self.table.source;
         let sealed = window.sealed(source, handle, self.table.footer.index_offset)?;
-        source.checked(handle, source.unseal(handle, &sealed, BlockType::Data)?)
+        source.checked(handle, source.unseal(handle, sealed, BlockType::Data)?)
     }
 
     #[cold]

@@ -11,6 +11,7 @@ use crate::seal::BlockType;
 use crate::table::Table;
 use bytes::Bytes;
 use kv_core::{Hasher64, InternalKey, Trailer, compare_internal, hash64};
+use std::borrow::Cow;
 
 /// After so many findings a table needs no further proof.
 const MAX_FINDINGS: usize = 1000;
@@ -284,6 +285,14 @@ fn end_of(handle: Handle) -> u64 {
 
 /// Reads a sealed block: with what follows, or, should that fail, by itself, so that only what
 /// cannot be read is reported.
-fn read(window: &mut Window, table: &Table, handle: Handle, limit: u64) -> Result<Bytes> {
-    window.sealed(&table.source, handle, limit).or_else(|_| table.source.sealed(handle))
+fn read<'a>(
+    window: &'a mut Window,
+    table: &Table,
+    handle: Handle,
+    limit: u64,
+) -> Result<Cow<'a, [u8]>> {
+    match window.sealed(&table.source, handle, limit) {
+        Ok(sealed) => Ok(Cow::Borrowed(sealed)),
+        Err(_) => table.source.sealed(handle).map(|sealed| Cow::Owned(sealed.into())),
+    }
 }
