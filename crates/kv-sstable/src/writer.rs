@@ -1,7 +1,7 @@
 //! Builds a table from entries in order. The layout is drawn in `docs/format/sstable.md`.
 //!
 //! Entries are appended to the current block's buffers; when the next one would make it longer
-//! than the block size, the block is laid out, compressed, sealed and written, and its separator
+//! than a block may be, the block is laid out, compressed, sealed and written, and its separator
 //! goes to the index. What stands behind the data blocks is written by `finish`.
 
 use crate::block::BlockBuilder;
@@ -158,11 +158,10 @@ impl TableBuilder {
         if trailer.kind() != Some(Kind::Delete) {
             self.live_bytes += (key.len() + value.len()) as u64;
         }
-        let more = BlockBuilder::estimate_entry(key, value);
-        if !self.block.is_empty() && self.block.estimate() + more > self.options.block_size {
+        if !self.block.add_within(self.options.block_size, key, trailer, value, same_key) {
             self.write_block(if same_key { Next::SameKey } else { Next::Key(key) })?;
+            self.block.add(key, trailer, value, same_key);
         }
-        self.block.add(key, trailer, value, same_key);
         if !same_key {
             self.keys += 1;
             if let Some(filter) = &mut self.filter {

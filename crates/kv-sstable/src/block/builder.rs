@@ -3,14 +3,13 @@
 //! Keys and values are appended once while entries arrive; everything that needs to know all
 //! entries (the shared prefix, the widths, which columns are needed) is decided in `finish`.
 
+use super::shape::{Shape, end_width};
 use super::{
-    FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, MAX_PREFIX_LEN, SAME_KEYS, WIDE,
+    FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, MAX_PREFIX_LEN, SAME_KEYS,
     common_prefix_len, head_of,
 };
 use kv_core::Trailer;
 
-/// What the columns beside head, key and value take for an entry, roughly.
-const ENTRY_OVERHEAD: usize = 4;
 /// Buffers above this are given back after an unusually big block.
 const KEEP_CAPACITY: usize = 4 << 20;
 
@@ -29,6 +28,7 @@ pub(crate) struct BlockBuilder {
     values: Vec<u8>,
     /// Indexes of the entries that have the key of the one before.
     same: Vec<usize>,
+    shape: Shape,
 }
 
 /// How `finish` lays this block out.
@@ -49,6 +49,35 @@ impl BlockBuilder {
     /// that of the entry before it.
     #[inline]
     pub(crate) fn add(&mut self, key: &[u8], trailer: Trailer, value: &[u8], same_key: bool) {
+        self.shape = self.shape.with(key.len(), trailer, value.len(), same_key);
+        self.push(key, trailer, value, same_key);
+    }
+
+    /// [`BlockBuilder::add`], unless the block would be longer than `limit`: false then, and it
+    /// stays as it was. An empty block takes an entry of any length.
+    #[inline]
+    pub(crate) fn add_within(
+        &mut self,
+        limit: usize,
+        key: &[u8],
+        trailer: Trailer,
+        value: &[u8],
+        same_key: bool,
+    ) -> bool {
+        let shape = self.shape.with(key.len(), trailer, value.len(), same_key);
+        if shape.most_block_len() > limit
+            && !self.is_empty()
+            && shape.block_len(common_prefix_len(self.first_key(), key)) > limit
+        {
+            return false;
+        }
+        self.shape = shape;
+        self.push(key, trailer, value, same_key);
+        true
+    }
+
+    #[inline]
+    fn push(&mut self, key: &[u8], trailer: Trailer, value: &[u8], same_key: bool) {
         if same_key && !self.entries.is_empty() {
             self.same.push(self.entries.len());
         }
@@ -72,13 +101,7 @@ impl BlockBuilder {
     /// About how long the block would be.
     #[inline]
     pub(crate) fn estimate(&self) -> usize {
-        HEADER_LEN + self.keys.len() + self.values.len() + self.entries.len() * ENTRY_OVERHEAD
-    }
-
-    /// About how much longer an entry makes the block.
-    #[inline]
-    pub(crate) fn estimate_entry(key: &[u8], value: &[u8]) -> usize {
-        key.len() + value.len() + ENTRY_OVERHEAD
+        self.shape.most_block_len()
     }
 
     /// The values in order: what follows the bytes of [`BlockBuilder::finish_columns`].
@@ -90,6 +113,7 @@ impl BlockBuilder {
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
         self.same.clear();
+        self.shape = Shape::default();
         for buffer in [&mut self.keys, &mut self.values] {
             buffer.clear();
             buffer.shrink_to(KEEP_CAPACITY);
@@ -152,69 +176,41 @@ impl BlockBuilder {
     }
 
     fn plan(&self) -> Plan {
-        let mut flags = FIXED_KEYS | FIXED_VALUES;
-        let (mut seq_min, mut seq_max) = (u64::MAX, 0);
-        let (mut first_kind, mut first_lens) = (0, (0, 0));
-        let (mut key_from, mut value_from) = (0, 0);
-        for (i, entry) in self.entries.iter().enumerate() {
-            let lens = (entry.key_end - key_from, entry.value_end - value_from);
-            (key_from, value_from) = (entry.key_end, entry.value_end);
-            let kind = entry.trailer.raw() as u8;
-            if i == 0 {
-                (first_kind, first_lens) = (kind, lens);
-            }
-            flags &= !(FIXED_KEYS * u8::from(lens.0 != first_lens.0));
-            flags &= !(FIXED_VALUES * u8::from(lens.1 != first_lens.1));
-            flags |= KINDS * u8::from(kind != first_kind);
-            seq_min = seq_min.min(entry.trailer.seq());
-            seq_max = seq_max.max(entry.trailer.seq());
-        }
-        let seq_base = seq_min.min(seq_max);
+        let shape = &self.shape;
         let prefix_len = self.prefix_len();
         let rest_len = self
             .iter_keys()
             .map(|key| (key.len() - prefix_len).saturating_sub(HEAD_LEN))
             .sum::<usize>();
-        flags |= SAME_KEYS * u8::from(!self.same.is_empty());
-        let ends_needed = flags & (FIXED_KEYS | FIXED_VALUES) != FIXED_KEYS | FIXED_VALUES;
-        if ends_needed && rest_len.max(self.values.len()) > usize::from(u16::MAX) {
-            flags |= WIDE;
-        }
+        let flags = shape.flags(rest_len);
         Plan {
             flags,
             prefix_len,
-            suffix_len: if flags & FIXED_KEYS != 0 {
-                first_lens.0.saturating_sub(prefix_len)
-            } else {
-                0
-            },
-            value_len: if flags & FIXED_VALUES != 0 { first_lens.1 } else { 0 },
+            suffix_len: shape.fixed_key_len().map_or(0, |len| len.saturating_sub(prefix_len)),
+            value_len: shape.fixed_value_len().unwrap_or(0),
             rest_len,
-            seq_base,
-            seq_width: match seq_max - seq_base {
-                0 => 0,
-                1..=0xFF => 1,
-                0x100..=0xFFFF => 2,
-                0x1_0000..=0xFFFF_FFFF => 4,
-                _ => 8,
-            },
-            kind: if flags & KINDS != 0 { 0 } else { first_kind },
-            end_width: if flags & WIDE != 0 { 4 } else { 2 },
+            seq_base: shape.seq_base(),
+            seq_width: shape.seq_width(),
+            kind: shape.kind(),
+            end_width: end_width(flags),
         }
+    }
+
+    fn first_key(&self) -> &[u8] {
+        let end = self.entries.first().map_or(0, |entry| entry.key_end);
+        self.keys.get(..end).unwrap_or_default()
     }
 
     /// The keys are sorted, so what the first and the last share, all share.
     fn prefix_len(&self) -> usize {
-        let first = self.entries.first().map_or(0, |entry| entry.key_end);
         let last_from = self
             .entries
             .len()
             .checked_sub(2)
             .and_then(|i| self.entries.get(i))
             .map_or(0, |e| e.key_end);
-        let first = self.keys.get(..first).unwrap_or_default();
         let last = self.keys.get(last_from..).unwrap_or_default();
-        common_prefix_len(first, last).min(MAX_PREFIX_LEN)
+        common_prefix_len(self.first_key(), last).min(MAX_PREFIX_LEN)
     }
 
     fn put_header(&self, plan: &Plan, out: &mut Vec<u8>) -> Option<()> {

@@ -6,6 +6,7 @@
 
 mod builder;
 mod cursor;
+mod shape;
 mod view;
 
 pub(crate) use builder::BlockBuilder;
@@ -46,6 +47,10 @@ pub(crate) fn head_of(suffix: &[u8]) -> u64 {
 }
 
 /// How many leading bytes `a` and `b` share.
+#[inline]
 pub(crate) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
+    let words = 8 * words.take_while(|(x, y)| x == y).count();
+    let (a, b) = (a.get(words..).unwrap_or_default(), b.get(words..).unwrap_or_default());
+    words + a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }

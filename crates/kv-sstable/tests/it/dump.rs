@@ -10,7 +10,7 @@ fn table() -> Built {
     };
     let entries = [put("apple", 2, "green"), put("apple", 1, "red"), put("pe\0r", 3, "")];
     let tombstone = RangeTombstone { start: "b".into(), end: "c".into(), seq: 4 };
-    let options = TableOptions { block_size: 60, bloom_bits: 10.0, compression: Compression::None };
+    let options = TableOptions { block_size: 70, bloom_bits: 10.0, compression: Compression::None };
     build(&entries, Some(&RangeTombstones::new([tombstone])), options)
 }
 
