@@ -43,6 +43,7 @@ pub use fs::{
 };
 pub use latch::LatchedFs;
 pub use mem::{CutFill, CutGrain, CutOrder, CutPolicy, MemFs, PendingOp};
+pub use mmap::Pages;
 pub use os::{StdFs, side_by_side};
 pub use over::OverFs;
 pub use trace::{Note, Replayer, TraceFs, TraceOp};

@@ -1,7 +1,8 @@
-//! Files read and written through a memory map; the only unsafe code of this crate.
+//! Files read and written through a memory map, and memory without a file; the only unsafe code of
+//! this crate.
 
 use crate::fs::{FsFile, FsWindow, place_in};
-use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use memmap2::{Advice, Mmap, MmapMut, MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -101,5 +102,39 @@ impl FsWindow for MappedWindow {
         let Some(to) = place.and_then(|place| self.map.get_mut(place)) else { return false };
         to.copy_from_slice(bytes);
         true
+    }
+}
+
+/// Zeroed memory from the system, of which a page takes room when it is touched.
+///
+/// ```
+/// # use kv_vfs::Pages;
+/// let pages = Pages::new(2 << 20, true)?; // a huge page, where the system has one
+/// assert_eq!(pages.base().align_offset(4096), 0);
+/// drop(pages); // all of it goes back to the system
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Pages {
+    map: MmapRaw,
+}
+
+impl Pages {
+    /// So many bytes; `huge` asks for huge pages.
+    pub fn new(len: usize, huge: bool) -> io::Result<Pages> {
+        let map = MmapOptions::new().len(len).map_anon()?;
+        #[cfg(target_os = "linux")]
+        if huge {
+            // Only advice: small pages are slower, not wrong.
+            let _ = map.advise(Advice::HugePage);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = huge;
+        Ok(Pages { map: MmapRaw::from(map) })
+    }
+
+    /// Where the memory begins: all of it may be read and written until this is dropped.
+    pub fn base(&self) -> *mut u8 {
+        self.map.as_mut_ptr()
     }
 }

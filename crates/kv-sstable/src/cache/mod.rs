@@ -9,6 +9,7 @@
 
 mod counters;
 mod shard;
+mod slab;
 mod slot;
 
 pub(crate) use slot::{Buffer, Seen, Slots, prefetch};

@@ -1,6 +1,6 @@
 //! Blocks in memory, and the slots through which a table reaches them.
 //!
-//! A [`Buffer`] is one allocation: a reference count, a few words, the bytes. A [`Slots`] has a
+//! A [`Buffer`] is one piece of memory: a reference count, a few words, the bytes. A [`Slots`] has a
 //! place for each block of an index partition. A reader looks into the place and reads the block
 //! under a guard, without taking a lock and without writing to memory that other threads read;
 //! whoever empties the place leaves the block to the readers that still look at it.
@@ -14,6 +14,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
+#[cfg(not(all(loom, test)))]
+use super::slab;
 #[cfg(all(loom, test))]
 use loom::alloc::{alloc_zeroed, dealloc};
 #[cfg(all(loom, test))]
@@ -28,9 +30,10 @@ pub(crate) const MAX_READS: u8 = 3;
 
 /// Immutable bytes that are shared by reference count, behind a thin pointer.
 pub(crate) struct Buffer {
-    /// INVARIANT: points to an allocation of `layout(len)` that begins with an initialised `Head`
-    /// of this `len`, followed by `len` initialised bytes that nobody writes any more; `refs` is
-    /// at least the number of `Buffer`s that point to it.
+    /// INVARIANT: points to memory of `layout(len)`, out of region `region` of the slab or, where
+    /// that is 0, out of the allocator, that begins with an initialised `Head` of this `len`,
+    /// followed by `len` initialised bytes that nobody writes any more; `refs` is at least the
+    /// number of `Buffer`s that point to it.
     head: NonNull<Head>,
 }
 
@@ -39,8 +42,24 @@ pub(crate) struct Buffer {
 pub(crate) struct Head {
     refs: AtomicUsize,
     len: usize,
+    region: u32,
     /// How often the block was read, up to [`MAX_READS`]: for the cache's policy.
     reads: AtomicU8,
+}
+
+/// The models have no memory but the allocator's.
+#[cfg(all(loom, test))]
+mod slab {
+    pub(super) struct Piece {
+        pub(super) at: std::ptr::NonNull<u8>,
+        pub(super) region: u32,
+    }
+
+    pub(super) fn take(_: usize) -> Option<Piece> {
+        None
+    }
+
+    pub(super) fn give(_: Piece) {}
 }
 
 /// The head, and header, heads and prefix of a block of 4 KiB with some 40 entries.
@@ -78,26 +97,33 @@ fn layout(len: usize) -> Option<Layout> {
 }
 
 impl Buffer {
-    /// Allocates `len` bytes, which are zero, and lets `fill` write them. `None` where no
-    /// allocation can be that large.
+    /// Gets memory for `len` bytes, which may hold anything, and lets `fill` write all of them.
+    /// `None` where no allocation can be that large.
     pub(crate) fn build<E>(
         len: usize,
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Option<Result<Buffer, E>> {
         let layout = layout(len)?;
-        // SAFETY: the layout's size is not zero, as a head is part of it.
-        let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
-            handle_alloc_error(layout)
+        let (start, region) = match slab::take(layout.size()) {
+            Some(piece) => (piece.at, piece.region),
+            None => {
+                // SAFETY: the layout's size is not zero, as a head is part of it.
+                let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+                    handle_alloc_error(layout)
+                };
+                (start, 0)
+            }
         };
         let head: NonNull<Head> = start.cast();
-        // SAFETY: the allocation is ours alone, aligned for a head and at least as long as one.
+        // SAFETY: the memory is ours alone, aligned for a head and at least as long as one.
         unsafe {
-            head.write(Head { refs: AtomicUsize::new(1), len, reads: AtomicU8::new(0) });
+            head.write(Head { refs: AtomicUsize::new(1), len, region, reads: AtomicU8::new(0) });
         }
         // From here on it is freed when `buffer` is dropped, also when `fill` fails or panics.
         let buffer = Buffer { head };
-        // SAFETY: behind the head lie `len` bytes, initialised by `alloc_zeroed`; nobody else has
-        // a pointer to them yet, and the slice ends before `buffer` is handed out.
+        // SAFETY: behind the head lie `len` bytes, initialised by `alloc_zeroed`, or by the system
+        // that zeroes the slab's pages, and written only with initialised bytes since; nobody else
+        // has a pointer to them yet, and the slice ends before `buffer` is handed out.
         let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.start(), len) };
         Some(fill(bytes).map(|()| buffer))
     }
@@ -174,14 +200,15 @@ impl Drop for Buffer {
         if self.head().refs.fetch_sub(1, Ordering::Release) == 1 {
             // Everything that others did with the block happens before it is freed.
             fence(Ordering::Acquire);
-            let len = self.head().len;
-            if let Some(layout) = layout(len) {
-                // SAFETY: this was the last reference, so nobody else can reach the allocation,
-                // which was made with this layout.
-                unsafe {
-                    ptr::drop_in_place(self.head.as_ptr());
-                    dealloc(self.head.as_ptr().cast(), layout);
-                }
+            let (len, region) = (self.head().len, self.head().region);
+            // SAFETY: this was the last reference, so nobody else can reach the head, which is not
+            // used any more.
+            unsafe { ptr::drop_in_place(self.head.as_ptr()) };
+            if region != 0 {
+                slab::give(slab::Piece { at: self.head.cast(), region });
+            } else if let Some(layout) = layout(len) {
+                // SAFETY: as above; the memory came from the allocator with this layout.
+                unsafe { dealloc(self.head.as_ptr().cast(), layout) };
             }
         }
     }
