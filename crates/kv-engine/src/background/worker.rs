@@ -23,6 +23,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(2);
 /// How often an idle store looks for expired entries.
 const IDLE_LOOK: Duration = Duration::from_secs(10);
+/// A store is idle once nothing was written for so long.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether writers still press, where a compaction waits for that to end.
 const PRESSED_LOOK: Duration = Duration::from_millis(20);
@@ -98,15 +100,16 @@ impl Engine {
             let now = self.clock.monotonic();
             let retries = [state.flush_retry.at, state.prepare_retry.at, state.compaction_retry.at];
             let next_retry = retries.into_iter().flatten().filter(|at| *at > now).min();
+            let look = if state.idle { IDLE_LOOK } else { QUIET };
             let wait = match self.health.fatal() {
-                None => next_retry.map_or(IDLE_LOOK, |at| at - now),
+                None => next_retry.map_or(look, |at| at - now),
                 Some(_) => IDLE_LOOK,
             };
             if state.put_off && !state.looking && wait > PRESSED_LOOK {
                 self.look_for_pressure(&mut state);
                 continue;
             }
-            if self.background.wait_for(&mut state, wait) && wait == IDLE_LOOK {
+            if self.background.wait_for(&mut state, wait) && wait == look {
                 let writes = self.counters.writes.load(Ordering::Relaxed);
                 state.idle = writes == state.writes_seen;
                 state.writes_seen = writes;

@@ -102,6 +102,28 @@ fn many_cursors_over_few_runs_have_them_merged() {
     assert_same(&db, &model);
 }
 
+#[test]
+fn a_store_that_nothing_is_written_to_is_merged_soon() {
+    let w = World::plain();
+    let options = w.options().sync_on_write(false).table_size(64 << 10);
+    let db = Db::open(DIR, options).unwrap();
+    let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
+    for (step, value) in [(1, vec![1; 200]), (4, vec![2; 400])] {
+        for n in (0..4000).step_by(step) {
+            db.put(format!("{n:08}"), &value).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    assert!(in_level0() > 0, "one run is merged for space alone");
+    let start = std::time::Instant::now();
+    while in_level0() > 0 {
+        assert!(start.elapsed().as_secs() < 60, "{}", db.stats());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(db.get("00000004").unwrap().unwrap(), vec![2; 400]);
+    assert_eq!(db.get("00000005").unwrap().unwrap(), vec![1; 200]);
+}
+
 /// Descriptors of this process that name files below a directory.
 #[cfg(target_os = "linux")]
 fn descriptors(dir: &std::path::Path, suffix: &str) -> usize {
