@@ -3,7 +3,7 @@
 //! Keys and values are appended once while entries arrive; everything that needs to know all
 //! entries (the shared prefix, the widths, which columns are needed) is decided in `finish`.
 
-use super::shape::{Shape, end_width};
+use super::shape::{MOST_COLUMNS, Shape, end_width};
 use super::{
     FIXED_KEYS, FIXED_VALUES, HEAD_LEN, HEADER_LEN, KINDS, MAX_PREFIX_LEN, SAME_KEYS,
     common_prefix_len, head_of,
@@ -49,8 +49,18 @@ impl BlockBuilder {
     /// that of the entry before it.
     #[inline]
     pub(crate) fn add(&mut self, key: &[u8], trailer: Trailer, value: &[u8], same_key: bool) {
-        self.shape = self.shape.with(key.len(), trailer, value.len(), same_key);
-        self.push(key, trailer, value, same_key);
+        let same_key = same_key && !self.entries.is_empty();
+        self.shape.add(key.len(), trailer, value.len(), same_key);
+        if same_key {
+            self.same.push(self.entries.len());
+        }
+        self.keys.extend_from_slice(key);
+        self.values.extend_from_slice(value);
+        self.entries.push(Entry {
+            trailer,
+            key_end: self.keys.len(),
+            value_end: self.values.len(),
+        });
     }
 
     /// [`BlockBuilder::add`], unless the block would be longer than `limit`: false then, and it
@@ -64,30 +74,18 @@ impl BlockBuilder {
         value: &[u8],
         same_key: bool,
     ) -> bool {
-        let shape = self.shape.with(key.len(), trailer, value.len(), same_key);
-        if shape.most_block_len() > limit
-            && !self.is_empty()
-            && shape.block_len(common_prefix_len(self.first_key(), key)) > limit
-        {
-            return false;
+        let more = key.len() + value.len() + MOST_COLUMNS;
+        if self.shape.loose_len() + more > limit && !self.is_empty() {
+            let mut longer = self.shape;
+            longer.add(key.len(), trailer, value.len(), same_key);
+            if longer.most_block_len() > limit
+                && longer.block_len(common_prefix_len(self.first_key(), key)) > limit
+            {
+                return false;
+            }
         }
-        self.shape = shape;
-        self.push(key, trailer, value, same_key);
+        self.add(key, trailer, value, same_key);
         true
-    }
-
-    #[inline]
-    fn push(&mut self, key: &[u8], trailer: Trailer, value: &[u8], same_key: bool) {
-        if same_key && !self.entries.is_empty() {
-            self.same.push(self.entries.len());
-        }
-        self.keys.extend_from_slice(key);
-        self.values.extend_from_slice(value);
-        self.entries.push(Entry {
-            trailer,
-            key_end: self.keys.len(),
-            value_end: self.values.len(),
-        });
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -101,7 +99,7 @@ impl BlockBuilder {
     /// About how long the block would be.
     #[inline]
     pub(crate) fn estimate(&self) -> usize {
-        self.shape.most_block_len()
+        self.shape.loose_len()
     }
 
     /// The values in order: what follows the bytes of [`BlockBuilder::finish_columns`].

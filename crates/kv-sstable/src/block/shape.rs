@@ -5,6 +5,10 @@ use super::{
 };
 use kv_core::Trailer;
 
+/// The most that an entry takes beside its key and value: a head with nothing in it, sequence number, kind,
+/// length of the head, two wide ends, and a bit.
+pub(super) const MOST_COLUMNS: usize = HEAD_LEN + 8 + 1 + 1 + 2 * 4 + 1;
+
 /// What the entries of a block have in common so far.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
@@ -41,33 +45,23 @@ impl Default for Shape {
 }
 
 impl Shape {
-    /// The shape with one more entry.
+    /// Takes in one more entry.
     #[inline]
-    pub(super) fn with(
-        self,
-        key_len: usize,
-        trailer: Trailer,
-        value_len: usize,
-        same_key: bool,
-    ) -> Shape {
+    pub(super) fn add(&mut self, key_len: usize, trailer: Trailer, value_len: usize, same: bool) {
         let kind = trailer.raw() as u8;
-        let first = if self.count == 0 {
-            Shape { kind, key_len, value_len, shortest_key: key_len, ..self }
-        } else {
-            Shape { flags: self.flags | flag(SAME_KEYS, same_key), ..self }
-        };
-        let varied = flag(FIXED_KEYS, key_len != first.key_len)
-            | flag(FIXED_VALUES, value_len != first.value_len);
-        Shape {
-            count: self.count + 1,
-            flags: first.flags & !varied | flag(KINDS, kind != first.kind),
-            shortest_key: first.shortest_key.min(key_len),
-            keys_len: self.keys_len + key_len,
-            values_len: self.values_len + value_len,
-            seq_min: self.seq_min.min(trailer.seq()),
-            seq_max: self.seq_max.max(trailer.seq()),
-            ..first
+        if self.count == 0 {
+            (self.kind, self.key_len, self.value_len) = (kind, key_len, value_len);
+            self.shortest_key = key_len;
         }
+        self.count += 1;
+        self.flags &= !(flag(FIXED_KEYS, key_len != self.key_len)
+            | flag(FIXED_VALUES, value_len != self.value_len));
+        self.flags |= flag(KINDS, kind != self.kind) | flag(SAME_KEYS, same);
+        self.shortest_key = self.shortest_key.min(key_len);
+        self.keys_len += key_len;
+        self.values_len += value_len;
+        self.seq_min = self.seq_min.min(trailer.seq());
+        self.seq_max = self.seq_max.max(trailer.seq());
     }
 
     /// The bytes of the whole block where all keys share so many: never too few, and too many only
@@ -84,6 +78,12 @@ impl Shape {
         let columns = HEAD_LEN + self.seq_width() + has(KINDS) + keys + values;
         let same_keys = has(SAME_KEYS) * self.count.div_ceil(8);
         HEADER_LEN + self.count * columns + same_keys + prefix_len + rest_len + self.values_len
+    }
+
+    /// What the block takes at most, by two lengths.
+    #[inline]
+    pub(super) fn loose_len(&self) -> usize {
+        HEADER_LEN + self.keys_len + self.values_len + self.count * MOST_COLUMNS
     }
 
     /// [`Shape::block_len`] at most, whatever prefix the keys share.
