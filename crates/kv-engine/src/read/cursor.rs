@@ -2,6 +2,7 @@
 
 use super::merge::Merge;
 use super::source::Source;
+use super::view::Seeks;
 use super::visible::Visible;
 use crate::error::{Error, Result};
 use crate::limits::MAX_KEY_LEN;
@@ -39,6 +40,7 @@ pub struct Cursor {
     /// The keyspace's prefix; behind it the key of the last seek.
     target: Vec<u8>,
     latencies: Option<Arc<Latencies>>,
+    seeks: Option<Seeks>,
 }
 
 impl std::fmt::Debug for Cursor {
@@ -52,16 +54,23 @@ impl Cursor {
     /// others.
     pub(crate) fn new(
         inner: Visible<Merge<Source>>,
+        seeks: Option<Seeks>,
         prefix: &[u8],
         latencies: &Arc<Latencies>,
     ) -> Cursor {
-        let latencies = Some(Arc::clone(latencies));
-        Cursor { inner: Ok(inner), prefix_len: prefix.len(), target: prefix.to_vec(), latencies }
+        Cursor {
+            inner: Ok(inner),
+            prefix_len: prefix.len(),
+            target: prefix.to_vec(),
+            latencies: Some(Arc::clone(latencies)),
+            seeks,
+        }
     }
 
     /// A cursor that answers `error` to every move.
     pub(crate) fn failed(error: Error) -> Cursor {
-        Cursor { inner: Err(error), prefix_len: 0, target: Vec::new(), latencies: None }
+        let target = Vec::new();
+        Cursor { inner: Err(error), prefix_len: 0, target, latencies: None, seeks: None }
     }
 
     fn inner(&mut self) -> Result<&mut Visible<Merge<Source>>> {
@@ -76,6 +85,13 @@ impl Cursor {
     }
 
     #[inline]
+    fn note_seek(&mut self) {
+        if let Some(seeks) = &mut self.seeks {
+            seeks.note();
+        }
+    }
+
+    #[inline]
     fn place(
         &mut self,
         key: &[u8],
@@ -83,6 +99,7 @@ impl Cursor {
     ) -> Result<()> {
         let begun = self.latencies.as_ref().map(|latencies| latencies.begin());
         self.aim(key);
+        self.note_seek();
         let placed = match &mut self.inner {
             Ok(inner) => seek(inner, &self.target),
             Err(error) => Err(error.clone()),
@@ -132,6 +149,7 @@ impl Cursor {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn first(&mut self) -> Result<()> {
+        self.note_seek();
         self.inner()?.first()
     }
 
@@ -146,6 +164,7 @@ impl Cursor {
     /// # Ok::<(), kv_engine::Error>(())
     /// ```
     pub fn last(&mut self) -> Result<()> {
+        self.note_seek();
         self.inner()?.last()
     }
 

@@ -164,12 +164,15 @@ impl Engine {
     pub(crate) fn cursor(&self, space: &Space, moment: Option<Moment>) -> Cursor {
         let range = StoredRange::with_prefix(&space.prefix, &[]);
         let opened = self.reader(space, range, moment).and_then(|reader| match reader {
-            // A cursor's value is asked for where no error can be told any more.
-            Some(reader) => reader.open(true),
+            Some(reader) => {
+                let seeks = reader.view.seeks();
+                // A cursor's value is asked for where no error can be told any more.
+                Ok((reader.open(true)?, seeks))
+            }
             None => Err(Error::closed()),
         });
         match opened {
-            Ok(inner) => Cursor::new(inner, &space.prefix, &self.latencies),
+            Ok((inner, seeks)) => Cursor::new(inner, Some(seeks), &space.prefix, &self.latencies),
             Err(error) => Cursor::failed(error),
         }
     }

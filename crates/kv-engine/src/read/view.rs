@@ -37,28 +37,74 @@ pub(crate) struct View {
 pub(crate) struct Opened {
     places: Box<[OnceLock<Arc<Table>>]>,
     most: usize,
-    /// How many cursors were opened over the version, if any, and how many are enough to merge level 0
-    /// for them.
-    cursors: AtomicU64,
+    wear: Arc<Wear>,
+}
+
+/// How often cursors had to find their place in level 0 of a version, and how often is enough to
+/// merge it for them.
+pub(crate) struct Wear {
+    seeks: AtomicU64,
     enough: u64,
 }
 
-/// A cursor over level 0 costs its readers about what it costs to merge so many bytes.
-const BYTES_OF_CURSOR: u64 = 4096;
+/// To find a place in level 0 costs readers about what it costs to merge so many bytes.
+const BYTES_OF_SEEK: u64 = 4096;
 
-/// Level 0 is not merged for fewer cursors.
-const FEW_CURSORS: u64 = 10_000;
+/// Level 0 is not merged for fewer seeks.
+const FEW_SEEKS: u64 = 10_000;
 
 /// Level 0 is merged for cursors where below it lie at most so many times its bytes.
 const MOST_BELOW: u64 = 8;
 
-/// How many cursors are enough to merge level 0 of a version for them.
-fn enough_cursors(version: &Version) -> u64 {
-    let upper = version.size(0);
-    let below = (1..LEVELS).map(|level| version.size(level)).find(|size| *size > 0).unwrap_or(0);
-    match upper > 0 && below <= upper.saturating_mul(MOST_BELOW) {
-        true => (upper.saturating_add(below) / BYTES_OF_CURSOR).max(FEW_CURSORS),
-        false => u64::MAX,
+impl Wear {
+    fn new(version: &Version) -> Arc<Wear> {
+        let upper = version.size(0);
+        let below = (1..LEVELS).map(|level| version.size(level)).find(|size| *size > 0);
+        let below = below.unwrap_or(0);
+        let enough = match upper > 0 && below <= upper.saturating_mul(MOST_BELOW) {
+            true => (upper.saturating_add(below) / BYTES_OF_SEEK).max(FEW_SEEKS),
+            false => u64::MAX,
+        };
+        Arc::new(Wear { seeks: AtomicU64::new(0), enough })
+    }
+
+    /// Counts seeks; whether these make it enough.
+    #[inline]
+    fn add(&self, seeks: u64) -> bool {
+        if self.enough == u64::MAX {
+            return false;
+        }
+        let before = self.seeks.fetch_add(seeks, Ordering::Relaxed);
+        before < self.enough && before.saturating_add(seeks) >= self.enough
+    }
+
+    fn is_enough(&self) -> bool {
+        self.seeks.load(Ordering::Relaxed) >= self.enough
+    }
+}
+
+/// Counts the seeks of a cursor. The first one counted for level 0 of its version when the cursor was
+/// opened, the others do when it goes: for as long as it lives it has nothing of a merge.
+pub(crate) struct Seeks {
+    count: u64,
+    wear: Arc<Wear>,
+    background: Arc<Background>,
+}
+
+impl Seeks {
+    /// Notes that it finds a place.
+    #[inline]
+    pub(crate) fn note(&mut self) {
+        self.count += 1;
+    }
+}
+
+impl Drop for Seeks {
+    fn drop(&mut self) {
+        let more = self.count.saturating_sub(1);
+        if more > 0 && self.wear.add(more) {
+            self.background.wake_all();
+        }
     }
 }
 
@@ -68,13 +114,12 @@ impl Opened {
         let count = version.files().count();
         let count = if count <= most { count } else { 0 };
         let places = (0..count).map(|_| OnceLock::new()).collect();
-        let (cursors, enough) = (AtomicU64::new(0), enough_cursors(version));
-        Arc::new(Opened { places, most, cursors, enough })
+        Arc::new(Opened { places, most, wear: Wear::new(version) })
     }
 
-    /// Whether so many cursors had to look through level 0 that it should be merged.
+    /// Whether cursors had to look through level 0 so often that it should be merged.
     pub(crate) fn is_worn(&self) -> bool {
-        self.cursors.load(Ordering::Relaxed) >= self.enough
+        self.wear.is_enough()
     }
 
     /// Has the processor fetch what the table at `place` will be asked first, if it is open.
@@ -155,15 +200,18 @@ impl View {
         View::new(active, self.sealed.clone(), version, opened, Arc::clone(&self.background))
     }
 
-    /// Notes that a cursor is opened over the view.
+    /// Notes that a cursor or an iterator is opened over the view.
     #[inline]
     pub(crate) fn note_cursor(&self) {
-        let opened = &self.opened;
-        if opened.enough < u64::MAX
-            && opened.cursors.fetch_add(1, Ordering::Relaxed) + 1 == opened.enough
-        {
+        if self.opened.wear.add(1) {
             self.background.wake_all();
         }
+    }
+
+    /// What hears of all seeks of a cursor over the view.
+    pub(crate) fn seeks(&self) -> Seeks {
+        let (wear, background) = (Arc::clone(&self.opened.wear), Arc::clone(&self.background));
+        Seeks { count: 0, wear, background }
     }
 
     /// All memtables, newest first.

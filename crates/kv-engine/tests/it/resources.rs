@@ -103,6 +103,32 @@ fn many_cursors_over_few_runs_have_them_merged() {
 }
 
 #[test]
+fn the_seeks_of_a_cursor_count_when_it_goes() {
+    let w = World::plain();
+    let options = w.options().sync_on_write(false).space_amplification(10.0);
+    let db = Db::open(DIR, options).unwrap();
+    let mut model = Model::new();
+    let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
+    for round in 0..3 {
+        fill(&db, &mut model, 100, round);
+        db.flush().unwrap();
+    }
+    assert_eq!(in_level0(), 2);
+    let mut cursor = db.cursor();
+    for _ in 0..20_000 {
+        cursor.seek(key(50)).unwrap();
+    }
+    assert_eq!(in_level0(), 2, "it keeps the version that it has");
+    drop(cursor);
+    let start = std::time::Instant::now();
+    while in_level0() > 0 {
+        assert!(start.elapsed().as_secs() < 60, "{}", db.stats());
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert_same(&db, &model);
+}
+
+#[test]
 fn a_store_that_nothing_is_written_to_is_merged_soon() {
     let w = World::plain();
     let options = w.options().sync_on_write(false).table_size(64 << 10);

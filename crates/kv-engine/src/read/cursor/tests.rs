@@ -21,7 +21,7 @@ fn cursor_over(keys: &[&[u8]]) -> Cursor {
         Sight { snapshot: 9, now_ms: 0, tombstones: None, lower: bound(7), upper: bound(8) };
     let latencies = Arc::new(Latencies::new(Arc::new(ManualClock::new())));
     let merge = Merge::new(vec![Source::mem(table.cursor())]);
-    Cursor::new(Visible::new(merge, sight), &[7], &latencies)
+    Cursor::new(Visible::new(merge, sight), None, &[7], &latencies)
 }
 
 #[test]
