@@ -82,6 +82,8 @@ pub(crate) struct Engine {
     pub(crate) events: Events,
     /// Bytes of tables and of closed logs.
     pub(crate) disk_bytes: AtomicU64,
+    /// Thousandths of a memtable that were written anew while it was written out lately.
+    pub(crate) overlap: AtomicU64,
     /// What a limit on the disk is compared with; counted where there is one.
     pub(crate) space: Space,
     pub(crate) limiter: Limiter,

@@ -89,7 +89,11 @@ struct Slice {
 fn slices(buffer: &WriteBuffer, options: &Options) -> Vec<Slice> {
     let entries = buffer.table.sorted();
     let most = buffer.table.memory() as u64 / (options.table_limit() / LEAST_SLICE).max(1);
-    let wanted = most.clamp(1, options.background_threads as u64);
+    // Those who fill the next memtable meanwhile need a processor too. Long entries they only copy.
+    let writers = buffer.is_shared() && !buffer.has_long_entries();
+    let threads =
+        options.background_threads - usize::from(writers && options.background_threads > 1);
+    let wanted = most.clamp(1, threads as u64);
     if wanted == 1 || buffer.table.is_empty() {
         return vec![Slice { lower: None, upper: None, entries }];
     }
@@ -197,6 +201,7 @@ impl Engine {
             logs_added: logs,
             ..made.added(level)
         };
+        self.note_overlap(buffer);
         self.install_made(edit, Some(buffer), &made)?;
         self.writer()?.log.release_until(buffer.log);
         self.release_log(buffer.log, buffer.last_seq(), consumers);

@@ -140,9 +140,11 @@ settings! {
     /// let options = options.memory_budget(64 << 20);
     /// ```
     memory_budget: u64;
-    /// The size at which a memtable is written out as a table. The store keeps up to three, and
-    /// takes less than this where three would exceed half of the memory budget. Default: 64 MiB;
-    /// 4 KiB to 4 GiB.
+    /// The most that a memtable takes before it is written out as a table. Over 32 MiB the memtables in use
+    /// and under way share it: where writes come fast, each is written out at half of it or more, and
+    /// writes are slowed down where both together pass it. Of smaller ones the store keeps up to
+    /// three. It takes less than this where three would exceed half of the memory budget. Default:
+    /// 64 MiB; 4 KiB to 4 GiB.
     ///
     /// ```
     /// # let options = kv_engine::Options::default();

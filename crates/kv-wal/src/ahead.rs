@@ -8,9 +8,9 @@ use std::ops::Range;
 
 /// The first window of a segment. Each next one is twice as big, while they are used up.
 const FIRST_WINDOW: u64 = 16 << 10;
-/// It takes some 50 µs to open one of this size, so it is for many small records only.
-const BIGGEST_WINDOW: u64 = 256 << 10;
-/// Records of more bytes on average get windows of a quarter of that.
+/// It takes some 100 µs to open one of this size, so it is for many small records only.
+const BIGGEST_WINDOW: u64 = 512 << 10;
+/// Records of more bytes on average get windows of an eighth of that.
 const SMALL_RECORD: u64 = 256;
 /// Longer records are written by the system: it takes them no longer than a share of a window.
 const LONGEST_RECORD: u64 = 1 << 10;
@@ -73,7 +73,7 @@ impl Ahead {
         let old = self.window.take();
         if old.is_some() {
             let small = self.copied <= SMALL_RECORD * self.records;
-            let most = self.biggest.min(if small { BIGGEST_WINDOW } else { BIGGEST_WINDOW / 4 });
+            let most = self.biggest.min(if small { BIGGEST_WINDOW } else { BIGGEST_WINDOW / 8 });
             // Windows that long records pass by are not worth their opening.
             let used_up = 4 * self.copied > self.size;
             self.size = most.min(if used_up { 2 * self.size } else { FIRST_WINDOW });

@@ -57,6 +57,8 @@ pub(crate) struct State {
     /// waiting to look.
     pub(crate) bytes_seen: u64,
     pub(crate) looking: bool,
+    /// A thread waits to look at the memory that memtables left.
+    pub(crate) keeping: bool,
     /// A compaction was not chosen only because writers press.
     pub(crate) put_off: bool,
     /// Nothing was written between the last two idle looks.

@@ -28,6 +28,11 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether writers still press, where a compaction waits for that to end.
 const PRESSED_LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked whether writers need the memory that the last memtable left, and the part
+/// of a memtable that they have written meanwhile if they do.
+const POOL_LOOK: Duration = Duration::from_millis(250);
+const POOL_PART: u64 = 16;
+
 /// They do if so much of a memtable was written meanwhile.
 const PRESSED_PART: u64 = 64;
 
@@ -109,15 +114,31 @@ impl Engine {
                 self.look_for_pressure(&mut state);
                 continue;
             }
+            if !state.keeping && wait > POOL_LOOK && self.view.load().active.pool.memory() > 0 {
+                self.look_at_pool(&mut state);
+                continue;
+            }
             if self.background.wait_for(&mut state, wait) && wait == look {
                 let writes = self.counters.writes.load(Ordering::Relaxed);
                 state.idle = writes == state.writes_seen;
                 state.writes_seen = writes;
-                if state.idle {
-                    self.view.load().active.pool.release();
-                }
             }
         }
+    }
+
+    /// Waits a moment and gives the memory of memtables that are gone back to the system, if writers
+    /// go so slowly that getting it again costs them nothing.
+    fn look_at_pool(&self, state: &mut MutexGuard<'_, State>) {
+        let before = self.counters.write_bytes.load(Ordering::Relaxed);
+        state.keeping = true;
+        if self.background.wait_for(state, POOL_LOOK) {
+            let grown = self.counters.write_bytes.load(Ordering::Relaxed).saturating_sub(before);
+            state.idle &= grown == 0;
+            if grown < self.options.memtable_limit() / POOL_PART {
+                self.view.load().active.pool.release();
+            }
+        }
+        state.keeping = false;
     }
 
     /// Waits a moment and sees whether writers still press. Only one thread does: a second one would
@@ -173,8 +194,7 @@ impl Engine {
         let waits = |retry: &Retry| retry.at.is_some_and(|at| now < at);
         let threads = self.options.background_threads;
         let segment = writer.log.segment_len();
-        let half_full = 2 * view.active.table.memory() as u64 > self.options.memtable_limit()
-            || 2 * segment > self.options.segment_limit();
+        let half_full = view.active.is_half_full() || 2 * segment > self.options.segment_limit();
         Situation {
             stopping: state.stopping || self.health.fatal().is_some(),
             flush_waits: waits(&state.flush_retry),

@@ -5,6 +5,8 @@
 pub(crate) struct Policy {
     /// Runs on level 0 before it is merged down; up to five times as many while writers press.
     pub(crate) level0_runs: usize,
+    /// As many bytes in runs of the size that flushes make while writers press.
+    pub(crate) pressed_runs: usize,
     /// The size of tables below level 0.
     pub(crate) table_size: u64,
     /// The size of a memtable.

@@ -79,6 +79,7 @@ impl Engine {
         let space = self.options.space_amplification;
         Policy {
             level0_runs: if worn { 1 } else { self.options.level0_runs },
+            pressed_runs: if worn { 1 } else { self.level0_trigger() },
             table_size: self.options.table_limit(),
             write_buffer: self.options.memtable_limit(),
             level_ratio: LEVEL_RATIO,

@@ -127,7 +127,7 @@ const DEEPER: usize = 5;
 /// Level 0 may grow deeper while writers press, as long as a merge of it would write more of the
 /// level below than of itself.
 fn level0_trigger(policy: &Policy, pressure: bool, bytes: u64, below: u64) -> usize {
-    let runs = policy.level0_runs.max(1);
+    let runs = if pressure { policy.pressed_runs } else { policy.level0_runs }.max(1);
     if pressure && bytes <= below { runs.saturating_mul(DEEPER) } else { runs }
 }
 

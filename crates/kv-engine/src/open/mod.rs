@@ -29,6 +29,7 @@ use crate::tables::Tables;
 use crate::transaction::Window;
 use crate::write::buffer::WriteBuffer;
 use crate::write::publish::Publisher;
+use crate::write::share::WHOLE;
 use kv_core::SeqNo;
 use kv_manifest::{FileName, Manifest, Version};
 use kv_memtable::Pool;
@@ -293,6 +294,7 @@ impl Opening {
             latencies: Arc::new(Latencies::new(self.fs.clock())),
             events: Events::new(&self.options),
             disk_bytes: AtomicU64::new(0),
+            overlap: AtomicU64::new(WHOLE),
             space: Default::default(),
             limiter: crate::limiter::Limiter::new(self.options.rate_limit),
             held: Held::new(parts.last_seq),

@@ -11,6 +11,9 @@ const SLACK: usize = 64 << 10;
 /// What the log adds to each write.
 const RECORD_OVERHEAD: u64 = 32;
 
+/// The bytes of a long entry in the log.
+const LONG_ENTRY: u64 = 4 << 10;
+
 /// One memtable and the log segment that holds the same writes.
 pub(crate) struct WriteBuffer {
     pub(crate) table: Arc<Memtable>,
@@ -19,7 +22,9 @@ pub(crate) struct WriteBuffer {
     /// The number of the log segment that holds these writes.
     pub(crate) log: u64,
     /// Arena bytes at which it is full.
-    limit: usize,
+    limit: AtomicUsize,
+    /// Arena bytes from which on its writers are slowed down; 0 where it shares no memory with others.
+    plenty: AtomicUsize,
     capacity: usize,
     /// Log bytes at which it is full.
     log_limit: u64,
@@ -50,7 +55,8 @@ impl WriteBuffer {
             table: Arc::new(Memtable::with_pool(capacity, like, pool)),
             pool: Arc::clone(pool),
             log,
-            limit,
+            limit: AtomicUsize::new(limit),
+            plenty: AtomicUsize::new(0),
             capacity,
             log_limit,
             reserved: AtomicUsize::new(0),
@@ -66,7 +72,8 @@ impl WriteBuffer {
         let reserved = self.reserved.load(Ordering::Relaxed);
         let logged = self.logged.load(Ordering::Relaxed);
         let fits = reserved.saturating_add(bytes) <= self.capacity;
-        let full = self.table.memory() >= self.limit || logged >= self.log_limit;
+        let full =
+            self.table.memory() >= self.limit.load(Ordering::Relaxed) || logged >= self.log_limit;
         if !fits || (full && reserved > 0) {
             return false;
         }
@@ -74,6 +81,41 @@ impl WriteBuffer {
         self.reserved.store(reserved + bytes, Ordering::Relaxed);
         self.writers.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Sets from how many bytes on it is full, and from how many its writers are slowed down.
+    pub(crate) fn aim(&self, limit: usize, plenty: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.plenty.store(plenty.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether it shares memory with others: [`WriteBuffer::aim`].
+    pub(crate) fn is_shared(&self) -> bool {
+        self.plenty.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether its writers do little more than copy values.
+    pub(crate) fn has_long_entries(&self) -> bool {
+        self.logged() / LONG_ENTRY >= (self.table.len() as u64).max(1)
+    }
+
+    /// Whether so much is in it that its next log should be there.
+    pub(crate) fn is_half_full(&self) -> bool {
+        2 * self.table.memory() > self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether its writers are to be slowed down.
+    #[inline]
+    pub(crate) fn is_plenty(&self) -> bool {
+        match self.plenty.load(Ordering::Relaxed) {
+            0 | usize::MAX => false,
+            plenty => self.table.memory() >= plenty,
+        }
+    }
+
+    /// How far it is over that, in bytes.
+    pub(crate) fn excess(&self) -> usize {
+        self.table.memory().saturating_sub(self.plenty.load(Ordering::Relaxed))
     }
 
     /// Admits nobody any more, as if it were sealed with this last sequence number. Called under

@@ -232,7 +232,7 @@ impl Engine {
         }
         outcome?;
         self.counters.wrote(write.count, write.payload);
-        self.pay_delay(write.payload);
+        self.pay_delay(write.payload, &buffer);
         self.latencies.end(Operation::Write, begun);
         Ok(())
     }

@@ -6,4 +6,5 @@ pub(crate) mod limit;
 pub(crate) mod publish;
 pub(crate) mod room;
 mod rotate;
+pub(crate) mod share;
 pub(crate) mod stall;

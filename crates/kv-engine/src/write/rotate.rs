@@ -10,7 +10,8 @@ use crate::health::Work;
 use crate::read::view::View;
 use crate::stats::latency::Operation;
 use crate::write::buffer::WriteBuffer;
-use crate::write::stall::{Cause, Debt, Pace, delay, pace};
+use crate::write::share;
+use crate::write::stall::{Cause, Debt, Pace, delay, memory_delay, pace};
 use kv_manifest::FileName;
 use kv_vfs::testing::{Mark, bug, mark, planted};
 use kv_wal::Segment;
@@ -22,6 +23,9 @@ use std::time::Duration;
 /// A delay is slept off once it has grown to this: a sleep takes some 60 µs longer than it says, and
 /// of many writes that owe a little few are to wait. RocksDB sleeps as long.
 const SLEEP_QUANTUM: Duration = Duration::from_millis(1);
+/// Writes of so many bytes sleep more often and shorter, for there are fewer of them.
+const LONG_WRITE: u64 = 4 << 10;
+const LONG_WRITE_QUANTUM: Duration = Duration::from_micros(200);
 
 thread_local! {
     /// Nanoseconds of delay that this thread's writes have run up and not slept off.
@@ -34,7 +38,7 @@ impl Engine {
         let version = &view.version;
         Debt {
             level0_runs: level0_runs(version).len(),
-            level0_trigger: self.options.level0_runs,
+            level0_trigger: self.level0_trigger(),
             level0_bytes: version.size(0),
             base_bytes: version.size(targets(version, &self.policy()).base),
             sealed: view.sealed.len(),
@@ -45,6 +49,7 @@ impl Engine {
 
     /// Sets what each written KiB costs from now on.
     pub(crate) fn set_pace(&self, view: &View) {
+        self.share_memory(view);
         let delay = delay(&self.debt(view));
         let before = self.counters.delay_ns_per_kib.swap(delay, Ordering::Relaxed);
         if (before == 0) != (delay == 0) {
@@ -52,20 +57,79 @@ impl Engine {
         }
     }
 
-    /// Sleeps off the delay of a write that has been committed; holds no lock.
-    #[inline]
-    pub(crate) fn pay_delay(&self, payload: &[&[u8]]) {
-        let ns_per_kib = self.counters.delay_ns_per_kib.load(Ordering::Relaxed);
-        if ns_per_kib > 0 {
-            let bytes: u64 = payload.iter().map(|part| part.len() as u64).sum();
-            self.owe(bytes.saturating_mul(ns_per_kib) / 1024);
+    /// Bytes at which the memtable in use is sealed while none waits.
+    fn early(&self) -> usize {
+        let limit = self.options.memtable_limit() as usize;
+        if !share::applies(limit) {
+            return limit;
+        }
+        share::early(limit, self.overlap.load(Ordering::Relaxed))
+    }
+
+    /// Runs on level 0 at which they are merged down: more where memtables are sealed early, so
+    /// that as many bytes gather.
+    pub(crate) fn level0_trigger(&self) -> usize {
+        let limit = self.options.memtable_limit() as usize;
+        share::runs(self.options.level0_runs, limit, self.early())
+    }
+
+    /// Sets how much the memtable in use takes.
+    fn share_memory(&self, view: &View) {
+        let limit = self.options.memtable_limit() as usize;
+        if !share::applies(limit) {
+            return;
+        }
+        if view.sealed.is_empty() {
+            view.active.aim(self.early(), usize::MAX);
+        } else if view.sealed.iter().any(|buffer| buffer.has_long_entries()) {
+            view.active.aim(limit, usize::MAX);
+        } else {
+            let waiting: usize = view.sealed.iter().map(|buffer| buffer.table.memory()).sum();
+            view.active.aim(limit, limit.saturating_sub(waiting));
         }
     }
 
-    fn owe(&self, ns: u64) {
+    /// Notes how much was written while `flushed` was written out. Memtables of long entries do not
+    /// share: they are written out as fast as the disk takes them, and small ones more slowly.
+    pub(crate) fn note_overlap(&self, flushed: &WriteBuffer) {
+        let bytes = flushed.table.memory();
+        if bytes < self.options.memtable_limit() as usize / 4 {
+            return;
+        }
+        let all: usize = self.view.load().buffers().map(|buffer| buffer.table.memory()).sum();
+        let before = self.overlap.load(Ordering::Relaxed);
+        let overlap = match flushed.has_long_entries() {
+            true => 0,
+            false => share::overlap(before, all.saturating_sub(bytes), bytes),
+        };
+        self.overlap.store(overlap, Ordering::Relaxed);
+    }
+
+    /// Sleeps off the delay of a write that has been committed; holds no lock.
+    #[inline]
+    pub(crate) fn pay_delay(&self, payload: &[&[u8]], buffer: &WriteBuffer) {
+        let ns_per_kib = self.counters.delay_ns_per_kib.load(Ordering::Relaxed);
+        if ns_per_kib > 0 || buffer.is_plenty() {
+            self.owe(payload, buffer, ns_per_kib);
+        }
+    }
+
+    #[cold]
+    fn owe(&self, payload: &[&[u8]], buffer: &WriteBuffer, ns_per_kib: u64) {
+        let for_memory = match buffer.is_plenty() && self.health.failing(Work::Flush).is_none() {
+            true => {
+                let slack = share::slack(self.options.memtable_limit() as usize);
+                let flush_rate = self.counters.flush_rate.load(Ordering::Relaxed);
+                memory_delay(buffer.excess(), slack, flush_rate)
+            }
+            false => 0,
+        };
+        let bytes: u64 = payload.iter().map(|part| part.len() as u64).sum();
+        let ns = bytes.saturating_mul(ns_per_kib.max(for_memory)) / 1024;
         let owed = OWED_NS.get().saturating_add(ns);
         let sleep = Duration::from_nanos(owed);
-        if sleep < SLEEP_QUANTUM {
+        let quantum = if bytes < LONG_WRITE { SLEEP_QUANTUM } else { LONG_WRITE_QUANTUM };
+        if sleep < quantum {
             OWED_NS.set(owed);
             return;
         }

@@ -122,6 +122,17 @@ pub(crate) fn delay(debt: &Debt) -> u64 {
     }
 }
 
+/// The part of the rate of flushes below which writers are not slowed down for memory.
+const SLOWEST_PART: f64 = 0.25;
+
+/// What each written KiB costs where memtables take `excess` bytes more than they should, of which
+/// `slack` are not to be passed, in nanoseconds: from the rate of flushes down to a quarter of it.
+pub(crate) fn memory_delay(excess: usize, slack: usize, flush_rate: u64) -> u64 {
+    let rate = if flush_rate == 0 { 4 * ASSUMED_RATE } else { flush_rate };
+    let depth = excess as f64 / slack.max(1) as f64;
+    per_kib(rate as f64 * (1.0 - depth).max(SLOWEST_PART))
+}
+
 /// Nanoseconds for a KiB at a rate in bytes per second, with the slowest rate as a bound.
 fn per_kib(rate: f64) -> u64 {
     (1024.0 * 1e9 / rate.max(SLOWEST_RATE)) as u64
@@ -158,6 +169,22 @@ mod tests {
         let crawling = Debt { flush_rate: 1, ..debt(0, 2) };
         assert_eq!(delay(&crawling), 1024 * 1_000_000_000 / (1 << 20));
         assert_eq!(delay(&Debt { flush_rate: 0, ..crawling }), 0);
+    }
+
+    #[test]
+    fn memtables_that_take_too_much_are_filled_more_and_more_slowly() {
+        let (slack, rate) = (8 << 20, 400 << 20);
+        let mut last = memory_delay(0, slack, rate);
+        assert_eq!(last, 1024 * 1_000_000_000 / (400 << 20));
+        for excess in (1..=6).map(|mib| mib << 20) {
+            let delay = memory_delay(excess, slack, rate);
+            assert!(delay > last, "{excess} bytes slow no more than fewer");
+            last = delay;
+        }
+        // A stop says why, a crawl does not.
+        assert_eq!(memory_delay(64 << 20, slack, rate), last);
+        assert_eq!(memory_delay(1, 0, 1), 1024 * 1_000_000_000 / (1 << 20));
+        assert!(memory_delay(0, slack, 0) > 0);
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Bounded: open files, logs, the size of nothing.
 
 use crate::support::*;
-use kv_engine::{Db, Options};
+use kv_engine::{Db, Event, Options};
+use kv_vfs::Fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 #[test]
 fn an_empty_store_is_small() {
@@ -204,4 +208,33 @@ fn closing_gives_every_descriptor_back() {
         }
         assert_eq!(descriptors(temp.path(), ""), 0, "round {round}");
     }
+}
+
+#[test]
+fn memtables_share_the_write_buffer_while_writers_are_faster_than_flushes() {
+    const MIB: u64 = 1 << 20;
+    let w = World::plain();
+    let flushes = Arc::new(AtomicU64::new(0));
+    let heard = Arc::clone(&flushes);
+    let listener = move |event: &Event| match event {
+        // As on a slow disk; writers are not held up by it.
+        Event::FlushStarted { .. } => std::thread::sleep(Duration::from_millis(300)),
+        Event::FlushEnded { .. } => _ = heard.fetch_add(1, Ordering::Relaxed),
+        _ => {}
+    };
+    let options = Options::default().write_buffer(40 * MIB).sync_on_write(false);
+    let options = options.file_system(Arc::clone(&w.fs) as Arc<dyn Fs>);
+    let db = Db::open(DIR, options.listener(Arc::new(listener))).unwrap();
+    let (value, mut most) = ([b'v'; 1000], 0);
+    for i in 0.. {
+        db.put(key(i), value).unwrap();
+        if i % 500 == 0 {
+            most = most.max(figure(&db, "kv_memtable_bytes "));
+            if flushes.load(Ordering::Relaxed) == 3 {
+                break;
+            }
+        }
+    }
+    assert!(most > 30 * MIB, "{most} bytes of memtables: nothing pressed");
+    assert!(most < 80 * MIB, "{most} bytes of memtables");
 }

@@ -11,6 +11,7 @@ const MIB: u64 = 1 << 20;
 fn policy() -> Policy {
     Policy {
         level0_runs: 4,
+        pressed_runs: 4,
         table_size: 32 * MIB,
         write_buffer: 64 * MIB,
         level_ratio: 8,
