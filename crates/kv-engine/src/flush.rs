@@ -148,6 +148,7 @@ impl Engine {
             limiter: &self.limiter,
             numbers: &self.writer()?.next_file,
             long_value: LONG_VALUE,
+            warming: None,
         })
     }
 
@@ -164,7 +165,8 @@ impl Engine {
         self.events.tell(|| Event::FlushStarted { bytes, entries });
         // Merges wait for it, not it for them.
         let limiter = self.limiter.first();
-        let maker = TableMaker { limiter: &limiter, ..self.maker()? };
+        let warming = self.warming_beside();
+        let maker = TableMaker { limiter: &limiter, warming: Some(&warming), ..self.maker()? };
         if self.view.load().sealed.len() > 1 {
             mark(Mark::FlushOfTwo);
         }

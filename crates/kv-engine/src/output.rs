@@ -2,8 +2,10 @@
 //! enough. Flush, compaction and recovery share it. Long values go into value files on the way.
 
 mod values;
+mod warming;
 
 pub(crate) use values::Moving;
+pub(crate) use warming::Warming;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limiter::Limiter;
@@ -35,6 +37,8 @@ pub(crate) struct TableMaker<'a> {
     pub(crate) numbers: &'a AtomicU64,
     /// A value of so many bytes or more goes into a value file.
     pub(crate) long_value: usize,
+    /// What is left in the cache, if anything.
+    pub(crate) warming: Option<&'a Warming>,
 }
 
 /// How the tables of a level are built.
@@ -83,9 +87,19 @@ impl TableMaker<'_> {
         }
         let Some(error) = failure else { return Ok(all) };
         for name in all.names() {
+            if let FileName::Table(number) = name {
+                self.forget(number);
+            }
             let _ = self.fs.remove(&name.path(self.dir));
         }
         Err(error)
+    }
+
+    /// Takes the blocks of a table that comes to nothing out of the cache.
+    fn forget(&self, number: u64) {
+        if let Some(warming) = self.warming {
+            warming.cache().erase_table(number);
+        }
     }
 
     fn builder(&self, level: usize) -> Result<(TableBuilder, u64, PathBuf)> {
@@ -230,6 +244,12 @@ impl<'a> Outputs<'a> {
             }
             _ => builder.add(key, trailer, value)?,
         }
+        if let Some(warming) = self.maker.warming
+            && builder.begins_block()
+            && let Some(keep) = warming.keep(key)
+        {
+            builder.keep_block(warming.cache(), keep);
+        }
         Ok(())
     }
 
@@ -282,6 +302,7 @@ impl Drop for Outputs<'_> {
     /// Removes what was not finished.
     fn drop(&mut self) {
         self.current = None;
+        self.done.iter().for_each(|table| self.maker.forget(table.number));
         for path in self.paths.drain(..) {
             let _ = self.maker.fs.remove(&path);
         }

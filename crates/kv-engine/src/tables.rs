@@ -144,6 +144,11 @@ impl Tables {
         self.values.hold_new(version, held)
     }
 
+    /// The table of that number, if it is open.
+    pub(crate) fn held(&self, number: u64) -> Option<Arc<Table>> {
+        Some(Arc::clone(&self.shard(number).ok()?.read().get(&number)?.table))
+    }
+
     /// Whether a table or a value file of that number is open.
     pub(crate) fn has(&self, number: u64) -> bool {
         let table = self.shard(number).is_ok_and(|shard| shard.read().contains_key(&number));

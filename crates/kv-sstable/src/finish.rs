@@ -72,6 +72,7 @@ impl TableBuilder {
     /// to the caller.
     pub fn finish(mut self) -> Result<TableSummary> {
         self.write_block(Next::Nothing)?;
+        let warmer = std::mem::take(&mut self.warmer);
         self.properties.last_key = Bytes::copy_from_slice(&self.last_key);
         let mut footer = Footer {
             compression: self.options.compression.id(),
@@ -97,7 +98,9 @@ impl TableBuilder {
         footer.properties_len = self.append(&properties, BlockType::Properties)?.len;
         let footer = footer.encode();
         self.sink.append(&footer)?;
-        self.sum_up(Bytes::copy_from_slice(&footer))
+        let summary = self.sum_up(Bytes::copy_from_slice(&footer))?;
+        warmer.finished();
+        Ok(summary)
     }
 
     /// Writes the partitions and the top index; answers the place of the latter.

@@ -66,6 +66,7 @@ mod sink;
 mod table;
 mod values;
 mod verify;
+mod warm;
 mod writer;
 
 pub use cache::{BlockCache, Pin};
@@ -79,4 +80,5 @@ pub use properties::Properties;
 pub use salvage::{Lost, Salvage};
 pub use table::Table;
 pub use values::{StoredValue, ValueFile, ValueSummary, ValueWriter};
+pub use warm::Keep;
 pub use writer::{MAX_KEY_LEN, MAX_VALUE_LEN, TableBuilder, TableOptions};

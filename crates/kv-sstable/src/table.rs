@@ -430,6 +430,12 @@ impl Table {
         }
     }
 
+    /// How often the data block behind entry `i` of a partition was read lately, if the partition
+    /// leads to it.
+    pub(crate) fn reads_of(partition: &Partition, i: usize) -> Option<u8> {
+        partition.slots.as_ref()?.look(i)?.buffer()?.reads()
+    }
+
     /// A block of which the bytes were checked when they were read.
     #[inline]
     pub(crate) fn parsed<D: Deref<Target = [u8]>>(

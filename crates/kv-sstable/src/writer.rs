@@ -13,6 +13,7 @@ use crate::index::{IndexBuilder, LAST_TRAILER, separator};
 use crate::properties::Properties;
 use crate::seal::{BlockType, RAW_LEN, seal};
 use crate::sink::Sink;
+use crate::warm::Warmer;
 use kv_core::{Kind, RangeTombstones, Trailer, hash64};
 use kv_vfs::FsFile;
 use std::cmp::Ordering;
@@ -91,7 +92,8 @@ pub struct TableBuilder {
     pub(crate) number: u64,
     pub(crate) options: TableOptions,
     codec: Option<Box<dyn Codec>>,
-    block: BlockBuilder,
+    pub(crate) block: BlockBuilder,
+    pub(crate) warmer: Warmer,
     pub(crate) index: IndexBuilder,
     pub(crate) filter: Option<FilterBuilder>,
     pub(crate) tombstones: RangeTombstones,
@@ -128,6 +130,7 @@ impl TableBuilder {
             options: TableOptions { block_size, ..options },
             codec: options.compression.codec(),
             block: BlockBuilder::default(),
+            warmer: Warmer::new(number),
             index: IndexBuilder::default(),
             filter: (options.bloom_bits > 0.0).then(|| FilterBuilder::new(options.bloom_bits)),
             tombstones: RangeTombstones::default(),
@@ -234,6 +237,9 @@ impl TableBuilder {
             let parts = [self.scratch.packed.as_slice(), &[]];
             append_sealed(&mut self.sink, self.number, &parts, codec, BlockType::Data)
         };
+        if let Ok(handle) = &handle {
+            self.warmer.written(handle.offset, &[&self.scratch.columns, self.block.values()]);
+        }
         self.scratch.columns.shrink_to(KEEP_CAPACITY);
         self.scratch.packed.shrink_to(KEEP_CAPACITY);
         handle

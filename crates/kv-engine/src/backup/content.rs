@@ -78,6 +78,7 @@ impl Content<'_> {
             limiter: &engine.limiter,
             numbers: &numbers,
             long_value: LONG_VALUE,
+            warming: None,
         };
         let kept = engine.snapshots.kept(&engine.publisher, || engine.now_ms());
         let buffers: Vec<_> = view.buffers().filter(|buffer| !buffer.is_empty()).collect();

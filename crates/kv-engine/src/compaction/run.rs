@@ -264,7 +264,8 @@ impl Engine {
         if slices.len() > 1 {
             mark(Mark::CompactionInSlices);
         }
-        let maker = self.maker()?;
+        let warming = self.warming_from(compaction);
+        let maker = TableMaker { warming: Some(&warming), ..self.maker()? };
         let made = maker.in_slices("kv-subcompaction", &slices, |slice| {
             self.merge_slice(&maker, &part, slice)
         })?;

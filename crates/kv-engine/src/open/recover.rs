@@ -107,6 +107,7 @@ impl Opening {
             limiter: &limiter,
             numbers: &numbers,
             long_value: LONG_VALUE,
+            warming: None,
         };
         let mut made = Made::default();
         let mut filler = Filler::new(self, state.last_seq, |buffer, last_seq| {

@@ -171,6 +171,7 @@ impl Repair<'_> {
             limiter: &limiter,
             numbers: &numbers,
             long_value: LONG_VALUE,
+            warming: None,
         };
         // Its tables are gone when the repair ends.
         let inline = TableMaker { long_value: usize::MAX, ..maker };

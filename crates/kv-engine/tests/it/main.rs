@@ -51,3 +51,4 @@ mod support;
 mod transactions;
 mod ttl;
 mod verify;
+mod warm;

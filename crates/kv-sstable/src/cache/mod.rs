@@ -16,7 +16,7 @@ pub(crate) use slot::{Buffer, Seen, Slots, prefetch};
 
 use bytes::Bytes;
 use counters::Counters;
-use shard::{Home, Place, Shard};
+use shard::{Arrival, Claim, Home, Place, Shard};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -87,7 +87,18 @@ impl BlockCache {
 
     /// [`BlockCache::insert`] without a copy.
     pub(crate) fn admit(&self, table: u64, offset: u64, data: Buffer) {
-        self.enter(Place::new(table, offset), data, None);
+        let arrival = Arrival { data, home: None, claim: Claim::Read };
+        self.enter(Place::new(table, offset), arrival);
+    }
+
+    /// [`BlockCache::admit`] of a block that nobody has read yet, in the place of others that were
+    /// read so often lately: if need be others give way to it, but not to one that is `spare`.
+    pub(crate) fn admit_unread(&self, place: (u64, u64), data: Buffer, reads: u8, spare: bool) {
+        let (table, offset) = place;
+        data.inherit(reads);
+        let claim = if spare { Claim::Spare } else { Claim::Expected };
+        let arrival = Arrival { data, home: None, claim };
+        self.enter(Place::new(table, offset), arrival);
     }
 
     /// A look through slot `i`, which belongs to a block; what it finds counts as read.
@@ -124,12 +135,13 @@ impl BlockCache {
         slots: &Arc<Slots>,
         i: usize,
     ) {
-        self.enter(Place::new(table, offset), data, Some(Home::new(slots, i)));
+        let arrival = Arrival { data, home: Some(Home::new(slots, i)), claim: Claim::Read };
+        self.enter(Place::new(table, offset), arrival);
     }
 
-    fn enter(&self, place: Place, data: Buffer, home: Option<Home>) {
+    fn enter(&self, place: Place, arrival: Arrival) {
         // The limit is read under the shard's lock: see `pin`.
-        self.shard(&place).insert(place, data, home, || self.shard_limit());
+        self.shard(&place).insert(place, arrival, || self.shard_limit());
     }
 
     /// Forgets the blocks of a table that is gone.

@@ -1,7 +1,8 @@
 //! One part of the cache, behind one lock, with S3-FIFO as its policy: a new block enters a small
 //! queue; when it comes out unread it leaves, else it moves to the main queue, where each round
 //! trip costs it one of the reads that it has had. What left the small queue is remembered for a
-//! while, and enters the main queue when it comes back.
+//! while, and enters the main queue when it comes back. A block that was made in the place of
+//! others which were read enters the main queue at once.
 //!
 //! Promises: the weight of the entries is at most the limit given to the last `insert` or `trim`.
 
@@ -77,6 +78,26 @@ pub(super) struct Shard {
     state: RwLock<State>,
     /// Weight of the entries; written under the lock, read without it.
     used: AtomicUsize,
+}
+
+/// What a block that comes in may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// It was read: others give way, and it is on trial.
+    Read,
+    /// It is likely to be read soon: others give way.
+    Expected,
+    /// It may be read later: it comes in where there is room.
+    Spare,
+}
+
+/// A block that comes in.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) data: Buffer,
+    /// The slot that it is to be reached through.
+    pub(super) home: Option<Home>,
+    pub(super) claim: Claim,
 }
 
 #[derive(Debug)]
@@ -182,16 +203,14 @@ impl Shard {
         Some(entry.data.clone())
     }
 
-    pub(super) fn insert(
-        &self,
-        place: Place,
-        data: Buffer,
-        home: Option<Home>,
-        limit: impl FnOnce() -> usize,
-    ) {
+    pub(super) fn insert(&self, place: Place, arrival: Arrival, limit: impl FnOnce() -> usize) {
+        let Arrival { data, home, claim } = arrival;
         let mut state = self.state.write();
         let (weight, limit) = (weight(&data), limit());
-        if weight > limit || state.map.contains_key(&place) {
+        if weight > limit || (claim == Claim::Spare && state.weight() + weight > limit) {
+            return;
+        }
+        if state.map.contains_key(&place) {
             return;
         }
         state.shrink(limit - weight, limit);
@@ -199,7 +218,7 @@ impl Shard {
         if let Some(home) = home {
             entry.settle(home);
         }
-        state.admit(place, entry);
+        state.admit(place, entry, claim);
         self.used.store(state.weight(), Ordering::Relaxed);
     }
 
@@ -225,8 +244,8 @@ impl State {
         self.small_weight + self.main_weight
     }
 
-    fn admit(&mut self, place: Place, entry: Entry) {
-        if self.ghosts.take(place.hash) {
+    fn admit(&mut self, place: Place, entry: Entry, claim: Claim) {
+        if claim != Claim::Read || self.ghosts.take(place.hash) {
             self.main_weight += entry.weight();
             self.main.push_back(place);
         } else {

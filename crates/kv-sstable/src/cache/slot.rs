@@ -28,6 +28,9 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 /// Reads beyond this many are not remembered, so that a hot block is not written to.
 pub(crate) const MAX_READS: u8 = 3;
 
+/// Beside the reads that a block inherited: nobody has read it yet.
+const UNREAD: u8 = 0x80;
+
 /// Immutable bytes that are shared by reference count, behind a thin pointer.
 pub(crate) struct Buffer {
     /// INVARIANT: points to memory of `layout(len)`, out of region `region` of the slab or, where
@@ -43,7 +46,7 @@ pub(crate) struct Head {
     refs: AtomicUsize,
     len: usize,
     region: u32,
-    /// How often the block was read, up to [`MAX_READS`]: for the cache's policy.
+    /// How often the block was read, up to [`MAX_READS`], and [`UNREAD`]: for the cache's policy.
     reads: AtomicU8,
 }
 
@@ -141,6 +144,21 @@ impl Buffer {
         }
     }
 
+    /// A copy of two pieces, one behind the other.
+    pub(crate) fn concat([first, second]: &[&[u8]; 2]) -> Buffer {
+        let built = Buffer::build(first.len().saturating_add(second.len()), |to| {
+            let (a, b) = to.split_at_mut(first.len());
+            a.copy_from_slice(first);
+            b.copy_from_slice(second);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match built {
+            Some(Ok(buffer)) => buffer,
+            Some(Err(never)) => match never {},
+            None => unreachable!("two pieces that exist are no longer than the address space"),
+        }
+    }
+
     fn head(&self) -> &Head {
         // SAFETY: the invariant of `head`; the allocation lives as long as `self`.
         unsafe { self.head.as_ref() }
@@ -167,17 +185,28 @@ impl Buffer {
     pub(crate) fn touch(&self) {
         let reads = &self.head().reads;
         let before = reads.load(Ordering::Relaxed);
-        if before < MAX_READS {
-            reads.store(before + 1, Ordering::Relaxed);
+        if before != MAX_READS {
+            reads.store((before & !UNREAD).saturating_add(1).min(MAX_READS), Ordering::Relaxed);
         }
+    }
+
+    /// Gives a block, which nobody has read, so many reads to begin with.
+    pub(crate) fn inherit(&self, reads: u8) {
+        self.head().reads.store(reads.min(MAX_READS) | UNREAD, Ordering::Relaxed);
+    }
+
+    /// How often the block was read lately, beside the read that brought it in. `None` where nobody
+    /// has read it since it was made.
+    pub(crate) fn reads(&self) -> Option<u8> {
+        Some(self.head().reads.load(Ordering::Relaxed)).filter(|reads| reads & UNREAD == 0)
     }
 
     /// How often the block was read lately; `change` says how many of the reads to keep.
     pub(crate) fn change_reads(&self, change: impl FnOnce(u8) -> u8) -> u8 {
         let reads = &self.head().reads;
-        let before = reads.load(Ordering::Relaxed);
-        reads.store(change(before), Ordering::Relaxed);
-        before
+        let (before, unread) = (reads.load(Ordering::Relaxed), UNREAD);
+        reads.store(change(before & !unread) | (before & unread), Ordering::Relaxed);
+        before & !unread
     }
 }
 

@@ -14,3 +14,4 @@ mod scan;
 mod split;
 mod summary;
 mod support;
+mod warm;
