@@ -105,36 +105,44 @@ impl FsWindow for MappedWindow {
     }
 }
 
+/// The bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
 /// Zeroed memory from the system, of which a page takes room when it is touched.
 ///
 /// ```
 /// # use kv_vfs::Pages;
 /// let pages = Pages::new(2 << 20, true)?; // a huge page, where the system has one
-/// assert_eq!(pages.base().align_offset(4096), 0);
+/// assert_eq!(pages.base().align_offset(2 << 20), 0);
 /// drop(pages); // all of it goes back to the system
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Pages {
     map: MmapRaw,
+    huge: bool,
 }
 
 impl Pages {
-    /// So many bytes; `huge` asks for huge pages.
+    /// So many bytes; `huge` asks for huge pages, with one of which they begin.
     pub fn new(len: usize, huge: bool) -> io::Result<Pages> {
-        let map = MmapOptions::new().len(len).map_anon()?;
+        // A system maps at any page: what lies before the first huge one is never touched.
+        let more = if huge { HUGE_PAGE } else { 0 };
+        let map = MmapOptions::new().len(len.saturating_add(more)).map_anon()?;
         #[cfg(target_os = "linux")]
         if huge {
             // Only advice: small pages are slower, not wrong.
             let _ = map.advise(Advice::HugePage);
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = huge;
-        Ok(Pages { map: MmapRaw::from(map) })
+        Ok(Pages { map: MmapRaw::from(map), huge })
     }
 
     /// Where the memory begins: all of it may be read and written until this is dropped.
     pub fn base(&self) -> *mut u8 {
-        self.map.as_mut_ptr()
+        let start = self.map.as_mut_ptr();
+        match self.huge {
+            true => start.wrapping_add(start.align_offset(HUGE_PAGE)),
+            false => start,
+        }
     }
 }

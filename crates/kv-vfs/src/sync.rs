@@ -5,8 +5,9 @@
 //! another thread run; threads and sleeping go with it.
 //!
 //! Whoever holds a lock of another kind across one of these points would stop the checker, so only
-//! leaf locks may stay outside: those of [`MemFs`](crate::MemFs), of the block cache, of the open
-//! tables and of the memtable's tombstones, under which nothing else is locked or waited for.
+//! leaf locks may stay outside: those of [`MemFs`](crate::MemFs), of the block cache and of the
+//! memory of its blocks, of the open tables and of the memtable's tombstones, under which nothing but one
+//! another is locked or waited for.
 
 #[cfg(not(any(shuttle, loom)))]
 mod real;

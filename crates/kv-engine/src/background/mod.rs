@@ -61,10 +61,11 @@ pub(crate) struct State {
     pub(crate) keeping: bool,
     /// A compaction was not chosen only because writers press.
     pub(crate) put_off: bool,
-    /// Nothing was written between the last two idle looks.
-    pub(crate) idle: bool,
-    /// Operations written at the last idle look.
+    /// Operations written at the last look, since when it was no more, and whether that is long
+    /// enough for the store to be idle.
     pub(crate) writes_seen: u64,
+    pub(crate) quiet_since: Duration,
+    pub(crate) idle: bool,
     /// With the limit on the disk reached, nothing was found that would win space back.
     pub(crate) vain: bool,
     /// Every version that someone may still read.

@@ -105,7 +105,7 @@ impl Engine {
             let now = self.clock.monotonic();
             let retries = [state.flush_retry.at, state.prepare_retry.at, state.compaction_retry.at];
             let next_retry = retries.into_iter().flatten().filter(|at| *at > now).min();
-            let look = if state.idle { IDLE_LOOK } else { QUIET };
+            let look = if self.is_idle(&state) { IDLE_LOOK } else { QUIET };
             let wait = match self.health.fatal() {
                 None => next_retry.map_or(look, |at| at - now),
                 Some(_) => IDLE_LOOK,
@@ -118,12 +118,25 @@ impl Engine {
                 self.look_at_pool(&mut state);
                 continue;
             }
-            if self.background.wait_for(&mut state, wait) && wait == look {
-                let writes = self.counters.writes.load(Ordering::Relaxed);
-                state.idle = writes == state.writes_seen;
-                state.writes_seen = writes;
+            if self.background.wait_for(&mut state, wait) {
+                self.look_for_quiet(&mut state);
             }
         }
+    }
+
+    /// Sees for how long nothing was written.
+    fn look_for_quiet(&self, state: &mut State) {
+        let now = self.clock.monotonic();
+        let writes = self.counters.writes.load(Ordering::Relaxed);
+        if writes != state.writes_seen {
+            (state.writes_seen, state.quiet_since) = (writes, now);
+        }
+        state.idle = now.saturating_sub(state.quiet_since) >= QUIET;
+    }
+
+    /// Whether nothing was written for a while, up to now.
+    pub(crate) fn is_idle(&self, state: &State) -> bool {
+        state.idle && self.counters.writes.load(Ordering::Relaxed) == state.writes_seen
     }
 
     /// Waits a moment and gives the memory of memtables that are gone back to the system, if writers
@@ -133,7 +146,6 @@ impl Engine {
         state.keeping = true;
         if self.background.wait_for(state, POOL_LOOK) {
             let grown = self.counters.write_bytes.load(Ordering::Relaxed).saturating_sub(before);
-            state.idle &= grown == 0;
             if grown < self.options.memtable_limit() / POOL_PART {
                 self.view.load().active.pool.release();
             }

@@ -91,7 +91,6 @@ impl Engine {
 
     pub(super) fn context(&self, state: &State) -> Context {
         let kept = self.snapshots.kept(&self.publisher, || self.now_ms());
-        let writes = self.counters.writes.load(Ordering::Relaxed);
         // Refused writers do not press, and what is dead stands in their way.
         let full = self.background.is_full();
         Context {
@@ -99,7 +98,7 @@ impl Engine {
             now_ms: kept.oldest_clock_ms,
             pressure: !full
                 && (state.pressed || state.flushing || !self.view.load().sealed.is_empty()),
-            idle: full || state.idle && writes == state.writes_seen,
+            idle: full || self.is_idle(state),
         }
     }
 

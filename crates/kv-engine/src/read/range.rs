@@ -172,7 +172,7 @@ impl Engine {
             None => Err(Error::closed()),
         });
         match opened {
-            Ok((inner, seeks)) => Cursor::new(inner, Some(seeks), &space.prefix, &self.latencies),
+            Ok((inner, seeks)) => Cursor::new(inner, seeks, &space.prefix, &self.latencies),
             Err(error) => Cursor::failed(error),
         }
     }

@@ -208,10 +208,10 @@ impl View {
         }
     }
 
-    /// What hears of all seeks of a cursor over the view.
-    pub(crate) fn seeks(&self) -> Seeks {
-        let (wear, background) = (Arc::clone(&self.opened.wear), Arc::clone(&self.background));
-        Seeks { count: 0, wear, background }
+    /// What hears of all seeks of a cursor over the view, if they count.
+    pub(crate) fn seeks(&self) -> Option<Seeks> {
+        let wear = Some(&self.opened.wear).filter(|wear| wear.enough < u64::MAX).cloned()?;
+        Some(Seeks { count: 0, wear, background: Arc::clone(&self.background) })
     }
 
     /// All memtables, newest first.

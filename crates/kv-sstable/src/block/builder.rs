@@ -96,7 +96,7 @@ impl BlockBuilder {
         self.entries.is_empty()
     }
 
-    /// About how long the block would be.
+    /// How long the block would be at most.
     #[inline]
     pub(crate) fn estimate(&self) -> usize {
         self.shape.loose_len()

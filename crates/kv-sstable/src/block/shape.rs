@@ -80,13 +80,13 @@ impl Shape {
         HEADER_LEN + self.count * columns + same_keys + prefix_len + rest_len + self.values_len
     }
 
-    /// What the block takes at most, by two lengths.
+    /// Enough for the block, and quickly reckoned.
     #[inline]
     pub(super) fn loose_len(&self) -> usize {
         HEADER_LEN + self.keys_len + self.values_len + self.count * MOST_COLUMNS
     }
 
-    /// [`Shape::block_len`] at most, whatever prefix the keys share.
+    /// Enough for the block whatever prefix the keys share.
     #[inline]
     pub(super) fn most_block_len(&self) -> usize {
         self.block_len(0) + self.shortest_key.min(MAX_PREFIX_LEN)

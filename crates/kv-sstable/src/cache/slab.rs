@@ -33,8 +33,8 @@ const SPARE: usize = 8;
 /// The first regions lie in small pages, so that a small store takes no more than it needs.
 const SMALL_REGIONS: usize = 4;
 
-/// How many regions that nothing is left in are kept.
-const KEPT_REGIONS: usize = 4;
+/// How many regions of a class that nothing is left in are kept.
+const KEPT_REGIONS: usize = 2;
 
 static SLAB: Mutex<Slab> = Mutex::new(Slab::new());
 
@@ -94,12 +94,17 @@ struct Slab {
     regions: Vec<Option<Region>>,
     /// Of each class the regions that have a free piece.
     open: [BTreeSet<u32>; CLASSES],
-    empty: usize,
+    /// How many of them nobody has a piece of.
+    empty: [usize; CLASSES],
 }
 
 impl Slab {
     const fn new() -> Slab {
-        Slab { regions: Vec::new(), open: [const { BTreeSet::new() }; CLASSES], empty: 0 }
+        Slab {
+            regions: Vec::new(),
+            open: [const { BTreeSet::new() }; CLASSES],
+            empty: [0; CLASSES],
+        }
     }
 
     fn region(&mut self, number: u32) -> Option<&mut Region> {
@@ -114,9 +119,9 @@ impl Slab {
         let index = region.free.pop()?;
         let at = region.memory.base().wrapping_add(usize::from(index) * piece_len(class));
         let is_full = region.free.is_empty();
-        self.empty -= usize::from(was_empty);
-        if is_full && let Some(open) = self.open.get_mut(class) {
-            open.remove(&number);
+        *self.empty.get_mut(class)? -= usize::from(was_empty);
+        if is_full {
+            self.open.get_mut(class)?.remove(&number);
         }
         Some(Piece { at: NonNull::new(at)?, region: number })
     }
@@ -130,7 +135,7 @@ impl Slab {
             Some(free) => *free = Some(region),
             None => self.regions.push(Some(region)),
         }
-        self.empty += 1;
+        *self.empty.get_mut(class)? += 1;
         self.open.get_mut(class)?.insert(number);
         Some(number)
     }
@@ -147,8 +152,9 @@ impl Slab {
         if !is_empty {
             return None;
         }
-        if self.empty < KEPT_REGIONS {
-            self.empty += 1;
+        let empty = self.empty.get_mut(class)?;
+        if *empty < KEPT_REGIONS {
+            *empty += 1;
             return None;
         }
         open.remove(&piece.region);
@@ -207,9 +213,9 @@ mod tests {
         let gone = pieces.into_iter().filter_map(|piece| slab.give(piece)).count();
         assert_eq!(gone, 10 - KEPT_REGIONS);
         assert_eq!(slab.regions.iter().flatten().count(), KEPT_REGIONS);
-        assert_eq!(slab.empty, KEPT_REGIONS);
+        assert_eq!(slab.empty[0], KEPT_REGIONS);
         // Their numbers are used again.
         let again: Vec<Piece> = (0..each * 10).map(|_| slab.take(0).unwrap()).collect();
-        assert_eq!((places(&again).len(), slab.regions.len(), slab.empty), (each * 10, 10, 0));
+        assert_eq!((places(&again).len(), slab.regions.len(), slab.empty[0]), (each * 10, 10, 0));
     }
 }
