@@ -66,6 +66,8 @@ fn measure(
     for round in 1..=wanted.rounds {
         for engine in &engines {
             println!("{} {round}/{}: {engine}", group.name, wanted.rounds);
+            // What the one before left unwritten is not to be written in the time of this one.
+            Command::new("sync").status().context("cannot start sync")?;
             let place = dir.join(engine);
             let done = Command::new(program)
                 .args(["run", "--engine", engine, "--keys", &group.keys(wanted.keys).to_string()])
