@@ -80,18 +80,23 @@ fn a_load_leaves_no_debt_behind() {
     assert_same(&db, &model);
 }
 
-#[test]
-fn many_cursors_over_few_runs_have_them_merged() {
+/// A store with two runs in level 0: the first flush went to the last level, as nothing was there.
+fn with_two_runs() -> (World, Db, Model) {
     let w = World::plain();
     let options = w.options().sync_on_write(false).space_amplification(10.0);
     let db = Db::open(DIR, options).unwrap();
     let mut model = Model::new();
-    let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
     for round in 0..3 {
         fill(&db, &mut model, 100, round);
         db.flush().unwrap();
     }
-    // The first went to the last level, as nothing was there.
+    (w, db, model)
+}
+
+#[test]
+fn many_cursors_over_few_runs_have_them_merged() {
+    let (_world, db, model) = with_two_runs();
+    let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
     assert_eq!(in_level0(), 2);
     let mut cursors = 0;
     let start = std::time::Instant::now();
@@ -108,15 +113,8 @@ fn many_cursors_over_few_runs_have_them_merged() {
 
 #[test]
 fn the_seeks_of_a_cursor_count_when_it_goes() {
-    let w = World::plain();
-    let options = w.options().sync_on_write(false).space_amplification(10.0);
-    let db = Db::open(DIR, options).unwrap();
-    let mut model = Model::new();
+    let (_world, db, model) = with_two_runs();
     let in_level0 = || figure(&db, "kv_level_tables{level=\"0\"} ");
-    for round in 0..3 {
-        fill(&db, &mut model, 100, round);
-        db.flush().unwrap();
-    }
     assert_eq!(in_level0(), 2);
     let mut cursor = db.cursor();
     for _ in 0..20_000 {
